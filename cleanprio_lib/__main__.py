@@ -1,0 +1,106 @@
+"""The command line: python -m cleanprio_lib {data,record,runs,verify} …"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+
+from cleanprio_lib import data, experiments, runs, verification
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the process's exit code."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.command
+    try:
+        return command(chosen)
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished seeds are written; the same command goes on from the last saved epoch")
+        return 130
+    except (ValueError, RuntimeError, FileNotFoundError, ArithmeticError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def seed_list(text: str) -> list[int]:
+    """Seeds from "0-4", "0,3,7" or "2"."""
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            seeds += range(int(first), int(last or first) + 1)
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"seeds must look like 0-4 or 0,3,7, got {text!r}")
+    return seeds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cleanprio_lib", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    record = commands.add_parser("record", help="record an experiment's runs, resuming what was begun")
+    record.add_argument("name", nargs="?", choices=sorted(experiments.EXPERIMENTS), metavar="NAME")
+    record.add_argument("--missing", action="store_true", help="every experiment that lacks a recorded seed")
+    record.add_argument("--scale", choices=experiments.SCALES, default="laptop")
+    record.add_argument("--seeds", type=seed_list, default=seed_list("0-2"), help="0-4 or 0,3,7 (default 0-2)")
+    record.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    record.add_argument("--device", help="cpu, cuda, … (default: a GPU where there is one)")
+    record.set_defaults(command=_record)
+
+    listing = commands.add_parser("runs", help="list recorded, partial and missing runs")
+    listing.set_defaults(command=_runs)
+
+    verify = commands.add_parser("verify", help="run a slice of a recorded run again and compare")
+    verify.add_argument("name", choices=sorted(experiments.EXPERIMENTS), metavar="NAME")
+    verify.add_argument("--scale", choices=experiments.SCALES, help="default: the largest recorded")
+    verify.add_argument("--seed", type=int, help="default: the first recorded")
+    verify.add_argument("--epochs", type=int, default=2, help="first epochs to run again (default 2)")
+    verify.set_defaults(command=_verify)
+
+    where = commands.add_parser("data", help="say how each data set is had on this machine, fetching it if need be")
+    where.add_argument("names", nargs="*", default=["mnist"], metavar="NAME")
+    where.set_defaults(command=_data)
+    return parser
+
+
+def _record(chosen: argparse.Namespace) -> int:
+    if bool(chosen.name) == chosen.missing:
+        raise ValueError(f"record needs a NAME (one of {sorted(experiments.EXPERIMENTS)}) or --missing, not both")
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    for name in [chosen.name] if chosen.name else sorted(experiments.EXPERIMENTS):
+        recorded = runs.record(name, chosen.scale, chosen.seeds, device=chosen.device)
+        print(f"{name} {chosen.scale}: seeds {recorded.seeds} in {runs.recorded_folder()}")
+    return 0
+
+
+def _runs(chosen: argparse.Namespace) -> int:
+    print(runs.table().to_string(index=False))
+    return 0
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    result = verification.verify(chosen.name, chosen.scale, seed=chosen.seed, epochs=chosen.epochs)
+    print(result.to_string(float_format="{:.3g}".format))
+    if not result.difference.any():
+        print("equal bit for bit")
+    elif result.agrees.all():
+        print("agrees: every column within ten times what a change in the last place makes, and two samples")
+    else:
+        print(f"DOES NOT AGREE: {', '.join(result.index[~result.agrees])}")
+    return 0 if result.agrees.all() else 1
+
+
+def _data(chosen: argparse.Namespace) -> int:
+    for name in chosen.names:
+        print(data.load(name).provenance)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

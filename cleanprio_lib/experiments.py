@@ -1,0 +1,191 @@
+"""Every experiment of the book by name, with frozen settings at each scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cleanprio_lib import data, models, noise
+from cleanprio_lib.metrics import Task
+from cleanprio_lib.training import TrainingSettings, train
+
+SCALES = ("quick", "laptop", "paper")
+MODELS: MappingProxyType[str, Callable[..., nn.Module]] = MappingProxyType(
+    {"mnist_cnn": models.mnist_cnn, "fully_connected": models.fully_connected}
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that, with a seed and the data, decides a run.
+
+    Attributes:
+        dataset: name for `data.load`.
+        level: $\\delta$, the fraction of wrong labels in every class.
+        model: name in `MODELS`.
+        training: optimiser, epochs and what is measured.
+        train_samples: the first so many of the data set's training images; None for all.
+        test_samples: the first so many of its test images; None for all.
+    """
+
+    dataset: str
+    level: float
+    model: str
+    training: TrainingSettings
+    train_samples: int | None = None
+    test_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named experiment: what it reproduces and its settings at the scales quick, laptop and paper."""
+
+    name: str
+    reproduces: str
+    scales: MappingProxyType[str, Settings]
+
+
+def _experiment(name: str, reproduces: str, paper: Settings, **smaller: Settings) -> Experiment:
+    scales = {scale: {**smaller, "paper": paper}[scale] for scale in SCALES}
+    return Experiment(name=name, reproduces=reproduces, scales=MappingProxyType(scales))
+
+
+_MNIST_CNN = Settings(
+    dataset="mnist",
+    level=0.3,
+    model="mnist_cnn",
+    training=TrainingSettings(
+        epochs=180, batch_size=512, learning_rate=0.1, record_every=5, dense_epochs=40, measured=10_000
+    ),
+)
+
+EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
+    {
+        experiment.name: experiment
+        for experiment in (
+            _experiment(
+                "fig-01-mnist-cnn",
+                "Figure 1: train and test error of the MNIST CNN with 30 % wrong labels",
+                paper=_MNIST_CNN,
+                laptop=replace(
+                    _MNIST_CNN,
+                    train_samples=10_000,
+                    test_samples=5_000,
+                    training=TrainingSettings(epochs=60, batch_size=64, learning_rate=0.05, measured=3_000),
+                ),
+                quick=replace(
+                    _MNIST_CNN,
+                    train_samples=2_400,
+                    test_samples=1_000,
+                    training=TrainingSettings(epochs=15, batch_size=32, learning_rate=0.1, measured=1_000),
+                ),
+            ),
+        )
+    }
+)
+
+
+def settings_of(name: str, scale: str) -> Settings:
+    """Frozen settings of an experiment at a scale.
+
+    Raises:
+        ValueError: no such experiment or scale.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"name must be one of {sorted(EXPERIMENTS)}, got {name!r}")
+    if scale not in SCALES:
+        raise ValueError(f"scale must be one of {SCALES}, got {scale!r}")
+    return EXPERIMENTS[name].scales[scale]
+
+
+def build_task(settings: Settings, split: data.Split, *, seed: int) -> Task:
+    """Inputs in [0, 1] with channels first and labels with noise placed from the seed."""
+    x, true = _first(split.x_train, split.y_train, settings.train_samples, "train_samples")
+    x_test, y_test = _first(split.x_test, split.y_test, settings.test_samples, "test_samples")
+    labels = noise.uniform(true, settings.level, num_classes=split.num_classes, seed=seed)
+    return Task(
+        x=_inputs(x),
+        given=torch.from_numpy(labels.given),
+        true=torch.from_numpy(labels.true),
+        x_test=_inputs(x_test),
+        y_test=torch.from_numpy(y_test.astype(np.int64)),
+        num_classes=split.num_classes,
+    )
+
+
+def build_model(settings: Settings, task: Task, *, seed: int) -> nn.Module:
+    """The experiment's net with initial weights from the seed."""
+    return MODELS[settings.model](num_classes=task.num_classes, seed=seed)
+
+
+def run(
+    name: str,
+    scale: str,
+    *,
+    seed: int,
+    split: data.Split | None = None,
+    device: str | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run an experiment and return its tidy frame: a row for each recorded epoch.
+
+    Args:
+        name: of the experiment.
+        scale: "quick", "laptop" or "paper".
+        seed: decides the noise, the initial weights and the order of the samples.
+        split: data already loaded; None loads it.
+        device: "cpu", "cuda", …; None takes a GPU where there is one.
+        checkpoint: file to save to and to resume from.
+        progress: show a progress bar.
+
+    Returns:
+        Columns `seed`, `epoch` and those of `metrics.subset_metrics`.
+    """
+    settings = settings_of(name, scale)
+    task = build_task(settings, split or data.load(settings.dataset), seed=seed).to(device or default_device())
+    model = build_model(settings, task, seed=seed).to(task.x.device)
+    frame = train(
+        model,
+        task,
+        settings.training,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+        description=f"{name} {scale} seed {seed}",
+    )
+    frame.insert(0, "seed", seed)
+    return frame
+
+
+def default_device() -> str:
+    """The GPU where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def as_dict(settings: Settings) -> dict[str, Any]:
+    """Settings as plain values, for provenance."""
+    return asdict(settings)
+
+
+def _first(
+    x: NDArray[np.uint8], y: NDArray[np.integer], count: int | None, name: str
+) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
+    if count is not None and not 0 < count <= len(x):
+        raise ValueError(f"{name} must lie in [1, {len(x)}] for this data, got {count}")
+    return x[:count], y[:count]
+
+
+def _inputs(images: NDArray[np.uint8]) -> torch.Tensor:
+    """(n, h, w) or (n, h, w, c) bytes to (n, c, h, w) float32 in [0, 1], channels last in memory."""
+    pixels = torch.from_numpy(images if images.ndim == 4 else images[..., None])
+    return pixels.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,104 @@
+"""The networks of the paper, each initialised from a seed of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+PARAMETRIZATIONS = ("standard", "ntk")
+
+
+class Scale(nn.Module):
+    """Multiply by a constant: the factor $m^{-1/2}$ of the NTK parametrisation."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor:.6g}"
+
+
+def fully_connected(
+    num_inputs: int,
+    width: int,
+    *,
+    depth: int = 2,
+    num_outputs: int = 1,
+    activation: Callable[[], nn.Module] = nn.ReLU,
+    parametrization: str = "standard",
+    seed: int,
+) -> nn.Sequential:
+    r"""Fully connected net with `depth` weight layers, so depth - 1 hidden layers of `width` units.
+
+    Args:
+        num_inputs: $d$; inputs of any shape (n, ...) are flattened to (n, d).
+        width: $m$, units in each hidden layer.
+        depth: $L \ge 2$, the number of weight layers.
+        num_outputs: 1 for a binary logit $h$, $C$ for classes.
+        activation: makes the non-linearity; `nn.Identity` for a linear net.
+        parametrization: "standard" (PyTorch's default initialisation, with biases) or "ntk" (all entries
+            $N(0, 1)$, a factor $m^{-1/2}$ after every hidden layer, no biases).
+        seed: of the initial weights.
+
+    Returns:
+        A module that maps (n, ...) to (n, num_outputs).
+
+    Source: equations 6 and 7 of the paper ("ntk"); its appendix B ("standard").
+    """
+    for name, value, least in (("num_inputs", num_inputs, 1), ("width", width, 1), ("depth", depth, 2)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    if parametrization not in PARAMETRIZATIONS:
+        raise ValueError(f"parametrization must be one of {PARAMETRIZATIONS}, got {parametrization!r}")
+    make_linear = _ntk_linear if parametrization == "ntk" else nn.Linear
+    with _seeded(seed):
+        layers: list[nn.Module] = [nn.Flatten()]
+        for fan_in in [num_inputs] + [width] * (depth - 2):
+            layers += [make_linear(fan_in, width), activation()]
+            if parametrization == "ntk":
+                layers.append(Scale(1 / math.sqrt(width)))
+        return nn.Sequential(*layers, make_linear(width, num_outputs))
+
+
+def mnist_cnn(*, num_classes: int = 10, seed: int) -> nn.Sequential:
+    """The paper's MNIST network: conv 32, conv 64 (3 x 3, no padding), max-pool 2, linear 64, linear C.
+
+    Pooling comes before the second ReLU, which gives the same function (both are monotone) for a
+    quarter of the ReLU's work. Maps (n, 1, 28, 28) to (n, num_classes).
+
+    Source: appendix B of the paper; padding, pool size and activation are not given there.
+    """
+    with _seeded(seed):
+        return nn.Sequential(
+            nn.Conv2d(1, 32, 3),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 12 * 12, 64),
+            nn.ReLU(),
+            nn.Linear(64, num_classes),
+        )
+
+
+def _ntk_linear(fan_in: int, fan_out: int) -> nn.Linear:
+    layer = nn.Linear(fan_in, fan_out, bias=False)
+    nn.init.normal_(layer.weight)
+    return layer
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw from torch's global generator as if it had been seeded, and leave it as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,122 @@
+"""What a chapter shows beside its figures' lines: computed sentences, captions, banners and claim cards.
+
+Everything is made by code when the page is built, as HTML or Markdown that looks the same on the page and in Colab.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+
+import matplotlib.pyplot as plt
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+
+from cleanprio_lib.claims import Judged
+from cleanprio_lib.data import Split
+from cleanprio_lib.runs import Recorded
+
+MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not tested at this scale": "–"}
+
+
+def found(markdown: str) -> None:
+    """Show a sentence whose numbers were computed by the cell that calls this.
+
+    Args:
+        markdown: text in Markdown, with mathematics between dollar signs.
+    """
+    display(Markdown(markdown))
+
+
+def banner(*splits: Split) -> None:
+    """Say where the page's live data come from: a warning for a stand-in, a line for the real thing."""
+    for split in splits:
+        if split.is_stand_in:
+            text = (
+                "<strong>This page ran on stand-in data.</strong> "
+                f"{html.escape(split.provenance)} Its live results are not results on {_real_name(split)}."
+            )
+            display(HTML(f'<aside class="stand-in-banner" role="note" style="{_BANNER}">{text}</aside>'))
+        else:
+            display(HTML(f'<p class="data-source">{html.escape(split.provenance)}</p>'))
+
+
+def show(figure: Figure, *, name: str, caption: str, alt: str) -> None:
+    """Show a figure with its caption, as an image that can be linked to.
+
+    Args:
+        figure: drawn by `figures`; closed afterwards.
+        name: its anchor on the page, such as "fig-1-live".
+        caption: what it is and what to see, able to stand alone; Markdown is not read, HTML is.
+        alt: what is to be seen, for those who cannot see it.
+    """
+    if not (name.strip() and caption.strip() and alt.strip()):
+        raise ValueError(f"name, caption and alt must not be empty, got {name!r}, {caption!r}, {alt!r}")
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    source = base64.b64encode(content.getvalue()).decode()
+    display(
+        HTML(
+            f'<figure class="book-figure" id="{html.escape(name)}">'
+            f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(alt)}" style="{_IMAGE}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    )
+
+
+def describe(run: Recorded) -> str:
+    """What a caption says of a recorded run: scale, data, sizes, epochs, seeds, machine."""
+    settings = run.settings
+    images = f"{settings['train_samples']:,}" if settings["train_samples"] else "all"
+    count = len(run.seeds)
+    return (
+        f"Recorded at {run.scale} scale: {run.source}, {images} training images, "
+        f"{settings['training']['epochs']} epochs of SGD (batch {settings['training']['batch_size']}, "
+        f"η = {settings['training']['learning_rate']:g}), {count} seed{'s' if count > 1 else ''} "
+        f"(line: mean; band: full range), on a {run.devices}."
+    )
+
+
+def card(judged: Judged) -> None:
+    """Show a claim: its statement, what it needs, what was measured, and the verdict."""
+    rows = "".join(
+        f"<tr><th scope='row'>{html.escape(number.quantity)}</th><td>{html.escape(number.needed)}</td>"
+        f"<td>{_number(number.mean)} [{_number(number.low)}, {_number(number.high)}]</td>"
+        f"<td>{'yes' if number.agrees else 'no'}</td></tr>"
+        for number in judged.measured
+    )
+    table = (
+        "<table><thead><tr><th scope='col'>quantity</th><th scope='col'>claimed</th>"
+        f"<th scope='col'>measured: mean [range over seeds]</th><th scope='col'>agrees</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+    )
+    claim, run = judged.claim, judged.run
+    display(
+        HTML(
+            f'<section class="claim-card" aria-label="Claim {claim.id}" id="claim-{claim.id}" style="{_CARD}">'
+            f"<p><strong>Claim <code>{claim.id}</code></strong> ({html.escape(claim.where)}): "
+            f"{html.escape(claim.statement)}</p>"
+            f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong></p>"
+            f"{table if judged.measured else ''}"
+            f"<p>{html.escape(describe(run))} Seeds {', '.join(map(str, run.seeds))}. "
+            f"Early stopping: {html.escape(claim.rule)}. "
+            f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
+            f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p></section>"
+        )
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "–"
+
+
+def _real_name(split: Split) -> str:
+    return "CIFAR-10" if split.name == "cifar10" else "MNIST"
+
+
+_BANNER = "border: 2px solid #D55E00; border-radius: 6px; padding: .6em 1em; margin: 0 0 1em"
+_CARD = "border: 1px solid #888; border-left: 6px solid #0072B2; border-radius: 6px; padding: .6em 1em"
+_IMAGE = "background: white; border-radius: 6px; max-width: 100%; height: auto"

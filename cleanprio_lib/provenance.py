@@ -1,0 +1,64 @@
+"""Where a recorded number comes from: settings, data, code and machine."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from cleanprio_lib import __version__, data, experiments
+
+PACKAGE = Path(__file__).parent
+SOURCES = ("noise", "models", "metrics", "training", "experiments")
+
+
+def header(name: str, scale: str, settings: experiments.Settings, split: data.Split) -> dict[str, Any]:
+    """What all seeds of a recorded run share: name, scale, frozen settings, data source and sha256."""
+    return {
+        "name": name,
+        "scale": scale,
+        "settings": experiments.as_dict(settings),
+        "data": {"source": split.source, "sha256": dict(split.sha256)},
+    }
+
+
+def seed_entry(frame: pd.DataFrame, device: str | None) -> dict[str, Any]:
+    """What is one seed's own: code, torch, device, precision, threads, start and duration in seconds."""
+    return {
+        "library": __version__,
+        "source_sha256": source_sha256(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": describe_device(device),
+        **frame.attrs,
+    }
+
+
+def source_sha256() -> str:
+    """sha256 of the code that decides a run's numbers, blind to comments, docstrings and layout."""
+    digest = hashlib.sha256()
+    for module in SOURCES:
+        tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()
+
+
+def describe_device(device: str | None = None) -> str:
+    """The machine in words that name no host: "2-core CPU" or the GPU's model."""
+    if torch.device(device or experiments.default_device()).type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()}-core CPU"
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(content).hexdigest()

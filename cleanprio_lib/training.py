@@ -1,0 +1,301 @@
+"""Plain stochastic gradient descent, measured at fixed weights, that survives being killed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from cleanprio_lib.metrics import Task, measured_samples, sample_losses, subset_metrics
+
+Measure = Callable[[nn.Module, Task], dict[str, float]]
+PRECISIONS = ("auto", "float32", "bfloat16")
+CHECKPOINT_SECONDS = 10.0
+CACHE_SIZED_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a net is trained and when it is measured.
+
+    Attributes:
+        epochs: passes over the training set.
+        batch_size: samples in a step; the last batch of an epoch takes what is left.
+        learning_rate: $\\eta$ of the mean loss of a batch.
+        momentum: of plain SGD; the paper's is 0.
+        record_every: measure after every such epoch, and always before the first and after the last.
+        dense_epochs: measure after each of the first so many epochs too.
+        measured: on how many training samples (the same share of every class, clean and noisy) the subset
+            metrics are taken; None for all. The test set is always measured whole.
+        precision: of the training steps: "float32", "bfloat16" (autocast; weights stay float32), or "auto",
+            which is bfloat16 where the device has the instructions. Measurements are always float32.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.0
+    record_every: int = 1
+    dense_epochs: int = 0
+    measured: int | None = None
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "record_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+
+    def is_recorded(self, epoch: int) -> bool:
+        """Whether the net is measured after `epoch` passes."""
+        return epoch <= self.dense_epochs or epoch % self.record_every == 0 or epoch == self.epochs
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    measures: Sequence[Measure] = (subset_metrics,),
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    description: str = "training",
+) -> pd.DataFrame:
+    """Train `model` in place by SGD on the given labels and measure it on the way.
+
+    The run is a function of the model's weights, the task, the settings and the seed: on a CPU bit for bit,
+    for one number of threads. With a `checkpoint` path, a run that was killed at any moment goes on from
+    its last saved epoch and gives the same numbers as one that was not.
+
+    Args:
+        model: maps (n, ...) inputs to (n, task.num_outputs) logits; on the task's device.
+        task: inputs and labels.
+        settings: see `TrainingSettings`.
+        seed: of the order of the samples.
+        measures: functions of (model, task) that return named numbers, called at every recorded epoch.
+        checkpoint: file that holds the run's state; removed by nobody but its owner.
+        progress: show a progress bar.
+        description: what the bar says.
+
+    Returns:
+        A row for each recorded epoch: `epoch` and the measures' columns. The frame's `attrs` hold the resolved
+        `precision`, the number of `threads`, and when it was `started` and how many `seconds` it ran.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+        ValueError: the checkpoint belongs to another run.
+    """
+    _check_logits(model, task)
+    device = task.x.device
+    precision = resolve_precision(settings.precision, device)
+    measured_task = _measured_task(task, settings)
+    if task.x.ndim == 4:
+        model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    identity = {**asdict(settings), "precision": precision, "seed": seed, "samples": len(task.x)}
+    state = _State(model, optimizer, identity, checkpoint)
+    with _threads(state.threads), tqdm(
+        total=settings.epochs, initial=max(state.epoch, 0), desc=description, unit="epoch", disable=not progress
+    ) as bar:
+        for epoch in range(state.epoch + 1, settings.epochs + 1):
+            if epoch > 0:
+                train_epoch(model, task, optimizer, settings, epoch=epoch, seed=seed)
+                bar.update()
+            row = None
+            if settings.is_recorded(epoch):
+                row = {"epoch": epoch, **_measure(model, measured_task, measures, settings)}
+                bar.set_postfix({name: f"{row[name]:.3f}" for name in ("test_error", "noisy_error") if name in row})
+            state.advance(epoch, row, last=epoch == settings.epochs)
+    frame = pd.DataFrame(state.rows)
+    frame.attrs = {
+        "precision": precision,
+        "threads": state.threads,
+        "started": state.started,
+        "seconds": round(state.seconds(), 1),
+    }
+    return frame
+
+
+def train_epoch(
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainingSettings,
+    *,
+    epoch: int,
+    seed: int,
+) -> None:
+    """One pass over the training set, in an order that depends on (seed, epoch) alone."""
+    model.train()
+    device = task.x.device
+    autocast = torch.autocast(
+        device.type,
+        torch.bfloat16,
+        enabled=resolve_precision(settings.precision, device) == "bfloat16",
+    )
+    part = gradient_batch(model, device) or settings.batch_size
+    for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(settings.batch_size):
+        optimizer.zero_grad()
+        for indices in batch.split(part):
+            with autocast:
+                logits = model(task.x[indices])
+            (sample_losses(logits.float(), task.given[indices]).sum() / len(batch)).backward()
+        optimizer.step()
+
+
+def sample_order(count: int, *, epoch: int, seed: int) -> Tensor:
+    """(count,) permutation of the samples for one epoch, the same on every machine."""
+    return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(count))
+
+
+def gradient_batch(model: nn.Module, device: torch.device) -> int | None:
+    """Samples whose gradients are computed together before they are summed into a batch's; None for all.
+
+    On a CPU a convolutional net's activations for a batch of 512 pass through main memory; parts of 64 stay
+    in the cache, for the same sum up to rounding. Not with batch normalisation, whose statistics are the
+    batch's.
+    """
+    modules = list(model.modules())
+    convolutional = any(isinstance(module, nn.Conv2d) for module in modules)
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
+    return CACHE_SIZED_BATCH if device.type == "cpu" and convolutional and not normalised else None
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """The precision of training steps on a device: "auto" is bfloat16 only where instructions for it exist."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        native = any(probe() for probe in probes if probe)
+    return "bfloat16" if native else "float32"
+
+
+class _State:
+    """Weights, optimiser, epoch and rows of a run, mirrored in a checkpoint file that is never half-written."""
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any], path: Path | None
+    ) -> None:
+        self.model, self.optimizer, self.identity, self.path = model, optimizer, identity, path
+        self.epoch, self.rows, self.threads = -1, [], torch.get_num_threads()
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.seconds_before = 0.0
+        self.began_at = self.saved_at = time.monotonic()
+        if path is None:
+            return
+        for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it saved
+            leftover.unlink(missing_ok=True)
+        if path.exists():
+            self._load(path)
+
+    def _load(self, path: Path) -> None:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        different = [name for name, value in self.identity.items() if saved["identity"].get(name) != value]
+        if different:
+            was = ", ".join(f"{name} {saved['identity'].get(name)!r} (now {self.identity[name]!r})" for name in different)
+            raise ValueError(f"checkpoint {path} belongs to another run: {was}; delete it to start anew")
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.epoch, self.rows, self.threads = saved["epoch"], saved["rows"], saved["threads"]
+        self.started, self.seconds_before = saved["started"], saved["seconds"]
+
+    def seconds(self) -> float:
+        """Time the run has taken so far, over all its resumptions."""
+        return self.seconds_before + time.monotonic() - self.began_at
+
+    def advance(self, epoch: int, row: dict[str, Any] | None, *, last: bool) -> None:
+        self.epoch = epoch
+        if row is not None:
+            self.rows.append(row)
+        if self.path is not None and (last or time.monotonic() - self.saved_at >= CHECKPOINT_SECONDS):
+            self._save(self.path)
+            self.saved_at = time.monotonic()
+
+    def _save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "rows": self.rows,
+            "threads": self.threads,
+            "started": self.started,
+            "seconds": self.seconds(),
+        }
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it, whole and flushed to disk, if the block succeeds."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured_task(task: Task, settings: TrainingSettings) -> Task:
+    if settings.measured is None:
+        return task
+    indices = measured_samples(task.true, task.is_noisy, settings.measured)
+    return task.take(torch.from_numpy(indices).to(task.x.device))
+
+
+def _measure(
+    model: nn.Module, task: Task, measures: Sequence[Measure], settings: TrainingSettings
+) -> dict[str, float]:
+    row = {name: value for measure in measures for name, value in measure(model, task).items()}
+    if not np.isfinite(row.get("train_loss", 0.0)):
+        raise FloatingPointError(
+            f"training diverged: the loss is {row['train_loss']}; learning_rate was {settings.learning_rate}"
+        )
+    return row
+
+
+def _check_logits(model: nn.Module, task: Task) -> None:
+    with torch.no_grad():
+        shape = tuple(model(task.x[:2]).shape)
+    if shape != (len(task.x[:2]), task.num_outputs):
+        raise ValueError(
+            f"model must map 2 inputs to logits of shape (2, {task.num_outputs}) for {task.num_classes} classes, "
+            f"got {shape}"
+        )

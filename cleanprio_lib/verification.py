@@ -1,0 +1,100 @@
+"""Recorded numbers run again: does this machine get the same?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from cleanprio_lib import data, experiments, provenance
+from cleanprio_lib.metrics import QUANTITIES, SUBSETS, Task
+from cleanprio_lib.runs import load, recorded_folder, refuse_other_settings
+from cleanprio_lib.training import train
+
+ULP = 2.0**-23
+SENSITIVITY_FACTOR = 10.0
+
+
+def verify(
+    name: str,
+    scale: str | None = None,
+    *,
+    seed: int | None = None,
+    epochs: int = 2,
+    folder: Path | None = None,
+    split: data.Split | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Re-run the first epochs of one recorded seed and compare every recorded number.
+
+    On the machine and with the thread count that recorded it a run repeats bit for bit. Elsewhere sums are
+    rounded in another order, and training amplifies that. The tolerance is measured, not chosen: the same
+    slice is run once more from weights changed by one unit in the last place; a column may differ by
+    ten times what that changes, and an error by two samples more.
+
+    Args:
+        name: of the experiment.
+        scale: None for the largest recorded.
+        seed: None for the first recorded.
+        epochs: how many of the first epochs to run again.
+        folder: None for `recorded_folder()`.
+        split: data already loaded; None loads it.
+        progress: show a progress bar.
+
+    Returns:
+        A row for each column: `difference` (largest over the epochs), `tolerance`, `agrees`.
+
+    Raises:
+        ValueError: the data at hand are not those of the recording.
+    """
+    recorded = load(name, scale, folder=folder)
+    settings = experiments.settings_of(name, recorded.scale)
+    split = split or data.load(settings.dataset)
+    refuse_other_settings(provenance.header(name, recorded.scale, settings, split), folder or recorded_folder())
+    seed = recorded.seeds[0] if seed is None else seed
+    machine = recorded.provenance["seeds"][str(seed)]
+    sliced = replace(
+        settings, training=replace(settings.training, epochs=epochs, precision=machine["precision"])
+    )
+    again = _slice(sliced, split, seed, perturbation=0.0, progress=progress)
+    wanted = recorded.frame[recorded.frame.seed == seed].drop(columns="seed").set_index("epoch")
+    common = again.index.intersection(wanted.index)
+    difference = (again.loc[common] - wanted.loc[common]).abs().max()
+    tolerance = 0.0 * difference
+    if difference.any():
+        nudged = _slice(sliced, split, seed, perturbation=ULP, progress=progress)
+        tolerance = SENSITIVITY_FACTOR * (nudged.loc[common] - again.loc[common]).abs().max()
+        tolerance += _two_samples(experiments.build_task(sliced, split, seed=seed), sliced)
+    return pd.DataFrame({"difference": difference, "tolerance": tolerance, "agrees": difference <= tolerance})
+
+
+def _slice(
+    settings: experiments.Settings, split: data.Split, seed: int, *, perturbation: float, progress: bool
+) -> pd.DataFrame:
+    """Frame by epoch of a run from initial weights changed by +- `perturbation` of their size."""
+    task = experiments.build_task(settings, split, seed=seed).to(experiments.default_device())
+    model = experiments.build_model(settings, task, seed=seed).to(task.x.device)
+    signs = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weights in model.parameters():
+            sign = torch.randint(0, 2, weights.shape, generator=signs).to(weights.device) * 2 - 1
+            weights.mul_(1 + perturbation * sign)
+    return train(model, task, settings.training, seed=seed, progress=progress, description="verifying").set_index(
+        "epoch"
+    )
+
+
+def _two_samples(task: Task, settings: experiments.Settings) -> pd.Series:
+    noisy = int(task.is_noisy.sum())
+    share = (settings.training.measured or len(task.x)) / len(task.x)
+    sizes = {
+        "clean_error": share * (len(task.x) - noisy),
+        "noisy_error": share * noisy,
+        "noisy_true_error": share * noisy,
+        "train_error": share * len(task.x),
+        "test_error": len(task.x_test),
+    }
+    columns = [f"{subset}_{quantity}" for subset in (*SUBSETS, "noisy_true") for quantity in QUANTITIES]
+    return pd.Series({name: 2 / size for name, size in sizes.items() if size}).reindex(columns, fill_value=0.0)

@@ -1,0 +1,87 @@
+"""The networks: shapes, parametrisations, seeds."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cleanprio_lib import models
+
+
+def _parameters(model):
+    return nn.utils.parameters_to_vector(model.parameters())
+
+
+@pytest.mark.parametrize("parametrization", models.PARAMETRIZATIONS)
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_fully_connected_has_depth_weight_layers(parametrization, depth):
+    net = models.fully_connected(6, 8, depth=depth, num_outputs=3, parametrization=parametrization, seed=0)
+    linear = [module for module in net if isinstance(module, nn.Linear)]
+    assert [layer.weight.shape for layer in linear] == [(8, 6), *[(8, 8)] * (depth - 2), (3, 8)]
+    assert all((layer.bias is None) == (parametrization == "ntk") for layer in linear)
+    assert net(torch.zeros(5, 2, 3)).shape == (5, 3)
+
+
+def test_ntk_net_is_the_papers_equation_7():
+    width = 16
+    net = models.fully_connected(3, width, parametrization="ntk", seed=1)
+    first, last = (layer.weight for layer in net if isinstance(layer, nn.Linear))
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    by_hand = torch.relu(x @ first.T) @ last.T / math.sqrt(width)
+    torch.testing.assert_close(net(x), by_hand)
+
+
+def test_ntk_weights_are_standard_normal():
+    net = models.fully_connected(100, 300, parametrization="ntk", seed=2)
+    weights = _parameters(net)
+    # Standard errors of mean and variance of k standard normal numbers: 1/sqrt(k) and sqrt(2/k).
+    assert abs(weights.mean()) < 4 / math.sqrt(len(weights))
+    assert abs(weights.var() - 1) < 4 * math.sqrt(2 / len(weights))
+
+
+def test_linear_net_is_linear():
+    net = models.fully_connected(3, 8, depth=3, activation=nn.Identity, parametrization="ntk", seed=0)
+    x, z = torch.eye(3)[:1], torch.eye(3)[1:2]
+    torch.testing.assert_close(net(x + 2 * z), net(x) + 2 * net(z))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda seed: models.mnist_cnn(seed=seed), lambda seed: models.fully_connected(4, 4, seed=seed)]
+)
+def test_seed_decides_the_weights_and_nothing_else_is_touched(make):
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    first, again, other = (_parameters(make(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_mnist_cnn_is_the_papers():
+    net = models.mnist_cnn(seed=0)
+    assert [tuple(p.shape) for p in net.parameters()] == [
+        (32, 1, 3, 3), (32,), (64, 32, 3, 3), (64,), (64, 9216), (64,), (10, 64), (10,),
+    ]  # fmt: skip
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    conv_1, conv_2, linear_1, linear_2 = (layer for layer in net if isinstance(layer, nn.Conv2d | nn.Linear))
+    pooled = nn.functional.max_pool2d(torch.relu(conv_2(torch.relu(conv_1(x)))), 2)
+    by_hand = linear_2(torch.relu(linear_1(pooled.flatten(1))))
+    assert torch.equal(net(x), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"depth": 1}, "depth must be at least 2, got 1"),
+        ({"num_inputs": 0}, "num_inputs must be at least 1, got 0"),
+        ({"parametrization": "mup"}, "parametrization must be one of .*, got 'mup'"),
+    ],
+)
+def test_bad_arguments_are_named(wrong, words):
+    arguments = {"num_inputs": 4, "width": 4, **wrong}
+    with pytest.raises(ValueError, match=words):
+        models.fully_connected(
+            arguments.pop("num_inputs"), arguments.pop("width"), seed=0, **arguments
+        )

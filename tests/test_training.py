@@ -1,0 +1,239 @@
+"""The training loop against a loop by hand, and its survival of SIGKILL at any moment."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cleanprio_lib import models, training
+from cleanprio_lib.metrics import Task, subset_metrics
+from cleanprio_lib.training import TrainingSettings, train
+
+SETTINGS = TrainingSettings(epochs=3, batch_size=16, learning_rate=0.1, precision="float32")
+
+
+def make_task(num_classes=3, *, n=50, shape=(6,), seed=0):
+    rng = np.random.default_rng(seed)
+    true = torch.from_numpy(rng.integers(num_classes, size=n))
+    centres = torch.from_numpy(rng.normal(size=(num_classes, *shape)).astype(np.float32))
+    noise = torch.from_numpy(rng.normal(size=(n, *shape)).astype(np.float32))
+    given = torch.where(torch.from_numpy(rng.random(n) < 0.3), (true + 1) % num_classes, true)
+    return Task(centres[true] + noise, given, true, centres, torch.arange(num_classes), num_classes)
+
+
+def make_model(task, seed=0):
+    return models.fully_connected(task.x[0].numel(), 8, num_outputs=task.num_outputs, seed=seed)
+
+
+def small_cnn(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_loop_is_stochastic_gradient_descent(num_classes, momentum):
+    task = make_task(num_classes)
+    settings = replace(SETTINGS, momentum=momentum)
+    model, twin = make_model(task), make_model(task)
+    frame = train(model, task, settings, seed=3, progress=False)
+    rows = [subset_metrics(twin, task)]
+    velocity = [torch.zeros_like(weights) for weights in twin.parameters()]
+    for epoch in (1, 2, 3):
+        order = training.sample_order(len(task.x), epoch=epoch, seed=3)
+        assert sorted(order.tolist()) == list(range(len(task.x)))
+        for start in range(0, len(task.x), settings.batch_size):
+            batch = order[start : start + settings.batch_size]
+            logits, labels = twin(task.x[batch]), task.given[batch]
+            loss = (
+                F.cross_entropy(logits, labels)
+                if num_classes > 2
+                else F.binary_cross_entropy_with_logits(logits[:, 0], labels.float())
+            )
+            gradients = torch.autograd.grad(loss, list(twin.parameters()))
+            with torch.no_grad():
+                for weights, speed, gradient in zip(twin.parameters(), velocity, gradients, strict=True):
+                    speed.mul_(momentum).add_(gradient)
+                    weights -= settings.learning_rate * speed
+        rows.append(subset_metrics(twin, task))
+    wanted = pd.DataFrame(rows)
+    assert frame.epoch.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(frame[wanted.columns], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_of_a_batch_add_up_to_the_batch():
+    task = make_task(shape=(1, 8, 8), n=150)
+    settings = replace(SETTINGS, epochs=1, batch_size=150)
+    in_parts, whole = small_cnn(), small_cnn()
+    assert training.gradient_batch(in_parts, task.x.device) == training.CACHE_SIZED_BATCH < 150
+    train(in_parts, task, settings, seed=0, progress=False)
+    gradients = torch.autograd.grad(F.cross_entropy(whole(task.x), task.given), list(whole.parameters()))
+    for after, before, gradient in zip(in_parts.parameters(), small_cnn().parameters(), gradients, strict=True):
+        torch.testing.assert_close(after, before - settings.learning_rate * gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_batch_normalised_nets_are_not_split():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    assert training.gradient_batch(net, torch.device("cpu")) is None
+    assert training.gradient_batch(small_cnn(), torch.device("cuda")) is None
+    assert training.gradient_batch(nn.Linear(2, 2), torch.device("cpu")) is None
+
+
+def test_a_run_repeats_bit_for_bit_and_hears_its_seed():
+    task = make_task()
+    first, again, other = (train(make_model(task), task, SETTINGS, seed=s, progress=False) for s in (1, 1, 2))
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    assert (first.iloc[0] == other.iloc[0]).all()
+    assert not np.array_equal(first.train_loss, other.train_loss)
+
+
+def test_recorded_epochs_follow_the_settings():
+    task = make_task()
+    settings = replace(SETTINGS, epochs=11, record_every=4, dense_epochs=2)
+    frame = train(make_model(task), task, settings, seed=0, progress=False)
+    assert frame.epoch.tolist() == [0, 1, 2, 4, 8, 11]
+
+
+def test_measured_subset_is_what_is_measured():
+    task = make_task(n=50)
+    settings = replace(SETTINGS, epochs=1, measured=20)
+    model = make_model(task)
+    chosen = torch.from_numpy(training.measured_samples(task.true, task.is_noisy, 20))
+    frame = train(model, task, settings, seed=0, progress=False)
+    assert frame.train_loss.iloc[-1] == subset_metrics(model, task.take(chosen))["train_loss"]
+
+
+def test_extra_measures_become_columns():
+    task = make_task()
+
+    def norm(model, task):
+        return {"norm": float(sum(p.detach().square().sum() for p in model.parameters()))}
+
+    frame = train(make_model(task), task, SETTINGS, seed=0, measures=[norm], progress=False)
+    assert list(frame) == ["epoch", "norm"]
+    assert frame.norm.iloc[0] == norm(make_model(task), task)["norm"]
+
+
+def test_bfloat16_steps_stay_near_float32_and_weights_stay_float32():
+    task = make_task(n=200)
+    model = make_model(task)
+    single = train(make_model(task), task, SETTINGS, seed=0, progress=False)
+    half = train(model, task, replace(SETTINGS, precision="bfloat16"), seed=0, progress=False)
+    assert half.attrs["precision"] == "bfloat16"
+    assert all(weights.dtype == torch.float32 for weights in model.parameters())
+    assert not np.array_equal(single.train_loss, half.train_loss)
+    # bfloat16 keeps 8 bits; each of the 39 steps moves the loss by at most its own relative rounding.
+    np.testing.assert_allclose(single.train_loss, half.train_loss, rtol=39 * 2**-8)
+
+
+def test_divergence_is_an_error():
+    task = make_task()
+    wild = replace(SETTINGS, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"training diverged: .* learning_rate was 1e\+30"):
+        train(make_model(task), task, wild, seed=0, progress=False)
+
+
+def test_a_model_with_the_wrong_outputs_is_an_error():
+    task = make_task(num_classes=3)
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) for 3 classes, got \(2, 1\)"):
+        train(models.fully_connected(6, 4, seed=0), task, SETTINGS, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"record_every": 0}, "record_every must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
+        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
+        ({"precision": "half"}, "precision must be one of .* got 'half'"),
+    ],
+)
+def test_bad_settings_are_named(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        replace(SETTINGS, **wrong)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    task, path = make_task(), tmp_path / "run.pt"
+    train(make_model(task), task, SETTINGS, seed=0, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match=r"run.pt belongs to another run: seed 0 \(now 1\); delete it"):
+        train(make_model(task), task, SETTINGS, seed=1, checkpoint=path, progress=False)
+
+
+def test_a_finished_checkpoint_gives_the_frame_back_without_training(tmp_path):
+    task, path = make_task(), tmp_path / "run.pt"
+    first = train(make_model(task), task, SETTINGS, seed=0, checkpoint=path, progress=False)
+    again = train(make_model(task, seed=9), task, SETTINGS, seed=0, checkpoint=path, progress=False)
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+
+
+def test_atomic_path_leaves_the_old_file_when_the_block_fails(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), training.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+KILL_SETTINGS = TrainingSettings(epochs=40, batch_size=32, learning_rate=0.1, momentum=0.9, precision="float32")
+KILLER = """
+# Imports once, then forks a child for each attempt; torch computes in the children only.
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from cleanprio_lib import training
+from tests.test_training import KILL_SETTINGS, make_task, small_cnn
+
+def run(folder):
+    torch.set_num_threads(1)
+    training.CHECKPOINT_SECONDS = 0.0
+    task = make_task(shape=(1, 8, 8), n=400)
+    frame = training.train(
+        small_cnn(), task, KILL_SETTINGS, seed=5, checkpoint=folder / "run.pt", progress=False
+    )
+    frame.to_csv(folder / "frame.csv")
+
+def attempt(folder, kill_after=None):
+    child = os.fork()
+    if child == 0:
+        run(folder)
+        os._exit(0)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1] == 0
+
+straight, killed = (Path(name) for name in sys.argv[1:])
+assert attempt(straight)
+whole = (straight / "frame.csv").read_bytes()
+moments, kills = random.Random(0), 0
+while kills < 20:
+    if attempt(killed, moments.uniform(0, 0.5)):
+        assert (killed / "frame.csv").read_bytes() == whole
+        (killed / "run.pt").unlink()
+    else:
+        kills += 1
+assert attempt(killed)
+assert (killed / "frame.csv").read_bytes() == whole
+print(kills, sorted(path.name for path in killed.iterdir()))
+"""
+
+
+def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
+    folders = [tmp_path / "straight", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, "-c", KILLER, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(maxsplit=1) == ["20", "['frame.csv', 'run.pt']\n"]
