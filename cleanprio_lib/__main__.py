@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("name", nargs="?", choices=sorted(experiments.EXPERIMENTS), metavar="NAME")
     record.add_argument("--missing", action="store_true", help="every experiment that lacks a recorded seed")
     record.add_argument("--scale", choices=experiments.SCALES, default="laptop")
-    record.add_argument("--seeds", type=seed_list, default=seed_list("0-2"), help="0-4 or 0,3,7 (default 0-2)")
+    record.add_argument(
+        "--seeds", type=seed_list, default=seed_list("0-2"), help="0-4 or 0,3,7 (default 0-2)"
+    )
     record.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     record.add_argument("--device", help="cpu, cuda, … (default: a GPU where there is one)")
     record.set_defaults(command=_record)
@@ -62,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--epochs", type=int, default=2, help="first epochs to run again (default 2)")
     verify.set_defaults(command=_verify)
 
-    where = commands.add_parser("data", help="say how each data set is had on this machine, fetching it if need be")
+    where = commands.add_parser(
+        "data", help="say how each data set is had on this machine, fetching it if need be"
+    )
     where.add_argument("names", nargs="*", default=["mnist"], metavar="NAME")
     where.set_defaults(command=_data)
     return parser
@@ -70,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _record(chosen: argparse.Namespace) -> int:
     if bool(chosen.name) == chosen.missing:
-        raise ValueError(f"record needs a NAME (one of {sorted(experiments.EXPERIMENTS)}) or --missing, not both")
+        raise ValueError(
+            f"record needs a NAME (one of {sorted(experiments.EXPERIMENTS)}) or --missing, not both"
+        )
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     for name in [chosen.name] if chosen.name else sorted(experiments.EXPERIMENTS):

@@ -152,7 +152,9 @@ def run(
         Columns `seed`, `epoch` and those of `metrics.subset_metrics`.
     """
     settings = settings_of(name, scale)
-    task = build_task(settings, split or data.load(settings.dataset), seed=seed).to(device or default_device())
+    task = build_task(settings, split or data.load(settings.dataset), seed=seed).to(
+        device or default_device()
+    )
     model = build_model(settings, task, seed=seed).to(task.x.device)
     frame = train(
         model,

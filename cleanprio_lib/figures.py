@@ -1,7 +1,8 @@
 """The one visual style, and one function for each kind of picture.
 
-One role keeps one colour and one line style throughout the book: clean bluish green and solid, noisy vermilion and
-dashed, test near-black, training grey (Okabe and Ito's palette, told apart with any colour vision).
+One role keeps one colour and one line style throughout the book: clean bluish green and solid, noisy
+vermilion and dashed, test near-black, training grey. The palette is Okabe and Ito's, told apart with any
+colour vision.
 """
 
 from __future__ import annotations
@@ -57,7 +58,6 @@ def set_style() -> None:
             "xtick.labelsize": 11,
             "ytick.labelsize": 11,
             "lines.linewidth": 2,
-            "svg.hashsalt": "cleanprio",
         },
     )
 

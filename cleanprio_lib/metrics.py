@@ -53,7 +53,12 @@ class Task:
     def take(self, indices: Tensor) -> Task:
         """The same problem with only these training samples: indices (k,)."""
         return Task(
-            self.x[indices], self.given[indices], self.true[indices], self.x_test, self.y_test, self.num_classes
+            self.x[indices],
+            self.given[indices],
+            self.true[indices],
+            self.x_test,
+            self.y_test,
+            self.num_classes,
         )
 
 
@@ -125,7 +130,9 @@ def measured_samples(true: Tensor, is_noisy: Tensor, count: int) -> NDArray[np.i
         count: how many, at most n.
     """
     if not 0 < count <= len(true):
-        raise ValueError(f"measured must lie in [1, {len(true)}] for {len(true)} training samples, got {count}")
+        raise ValueError(
+            f"measured must lie in [1, {len(true)}] for {len(true)} training samples, got {count}"
+        )
     groups = (2 * true + is_noisy).cpu().numpy()
     rank = np.empty(len(groups))
     for group in np.unique(groups):

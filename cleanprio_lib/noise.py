@@ -43,7 +43,7 @@ def uniform(labels: ArrayLike, level: float, *, num_classes: int, seed: int) -> 
 
     Source: section 2 of the paper.
     """
-    if not (np.isscalar(level) and 0 <= level <= 1):
+    if not 0 <= level <= 1:
         raise ValueError(f"level must be a fraction in [0, 1], got {level!r}")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, got {num_classes!r}")
@@ -102,7 +102,7 @@ def _checked_labels(labels: ArrayLike, num_classes: int) -> NDArray[np.int64]:
     array = np.asarray(labels)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"labels must be a (n,) array of integers, got {array.dtype} of shape {array.shape}")
-    if array.size and not (0 <= array.min() and array.max() < num_classes):
+    if array.size and not (array.min() >= 0 and array.max() < num_classes):
         raise ValueError(
             f"labels must lie in [0, {num_classes}) for {num_classes} classes, "
             f"got values from {array.min()} to {array.max()}"

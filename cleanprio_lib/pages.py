@@ -1,6 +1,6 @@
 """What a chapter shows beside its figures' lines: computed sentences, captions, banners and claim cards.
 
-Everything is made by code when the page is built, as HTML or Markdown that looks the same on the page and in Colab.
+All is made by code when the page is built, as HTML or Markdown that looks the same on the page and in Colab.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def show(figure: Figure, *, name: str, caption: str, alt: str) -> None:
     if not (name.strip() and caption.strip() and alt.strip()):
         raise ValueError(f"name, caption and alt must not be empty, got {name!r}, {caption!r}, {alt!r}")
     content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
+    with plt.rc_context({"svg.hashsalt": name}):  # the same figure, the same bytes
+        figure.savefig(content, format="svg", metadata={"Date": None})
     plt.close(figure)
     source = base64.b64encode(content.getvalue()).decode()
     display(
@@ -96,7 +97,8 @@ def card(judged: Judged) -> None:
     claim, run = judged.claim, judged.run
     display(
         HTML(
-            f'<section class="claim-card" aria-label="Claim {claim.id}" id="claim-{claim.id}" style="{_CARD}">'
+            f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
+            f'style="{_CARD}">'
             f"<p><strong>Claim <code>{claim.id}</code></strong> ({html.escape(claim.where)}): "
             f"{html.escape(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong></p>"
@@ -104,7 +106,8 @@ def card(judged: Judged) -> None:
             f"<p>{html.escape(describe(run))} Seeds {', '.join(map(str, run.seeds))}. "
             f"Early stopping: {html.escape(claim.rule)}. "
             f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
-            f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p></section>"
+            f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
+            "</section>"
         )
     )
 

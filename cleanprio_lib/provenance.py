@@ -15,7 +15,7 @@ import torch
 from cleanprio_lib import __version__, data, experiments
 
 PACKAGE = Path(__file__).parent
-SOURCES = ("noise", "models", "metrics", "training", "experiments")
+SOURCES = ("noise", "models", "metrics", "checkpoints", "training", "experiments")
 
 
 def header(name: str, scale: str, settings: experiments.Settings, split: data.Split) -> dict[str, Any]:
@@ -28,15 +28,15 @@ def header(name: str, scale: str, settings: experiments.Settings, split: data.Sp
     }
 
 
-def seed_entry(frame: pd.DataFrame, device: str | None) -> dict[str, Any]:
+def seed_entry(frame: pd.DataFrame, device: str | None, *, source: str) -> dict[str, Any]:
     """What is one seed's own: code, torch, device, precision, threads, start and duration in seconds."""
     return {
         "library": __version__,
-        "source_sha256": source_sha256(),
+        "source_sha256": source,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": describe_device(device),
-        **frame.attrs,
+        **{str(key): value for key, value in frame.attrs.items()},
     }
 
 
@@ -46,7 +46,10 @@ def source_sha256() -> str:
     for module in SOURCES:
         tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf8"))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            if (
+                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                and ast.get_docstring(node) is not None
+            ):
                 node.body = node.body[1:] or [ast.Pass()]
         digest.update(ast.unparse(tree).encode())
     return digest.hexdigest()

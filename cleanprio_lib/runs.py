@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from cleanprio_lib import data, experiments, provenance
-from cleanprio_lib.training import atomic_path
+from cleanprio_lib.checkpoints import atomic_path
 
 PACKAGE = Path(__file__).parent
 
@@ -68,7 +68,7 @@ class Recorded:
 
 
 def recorded_folder() -> Path:
-    """Where recorded runs lie: `book/recorded` of a checkout, or the copy that is installed with the library."""
+    """Where recorded runs lie: `book/recorded` of a checkout, or the copy installed with the library."""
     checkout = PACKAGE.parent / "book" / "recorded"
     return checkout if checkout.is_dir() else PACKAGE / "recorded"
 
@@ -140,6 +140,7 @@ def record(
     split = split or data.load(settings.dataset)
     header = provenance.header(name, scale, settings, split)
     refuse_other_settings(header, folder)
+    source = provenance.source_sha256()  # of what runs: the files may be edited before it ends
     for seed in seeds:
         if str(seed) in _entries(_paths(name, scale, folder)[1]):
             continue
@@ -149,8 +150,9 @@ def record(
             frame = experiments.run(
                 name, scale, seed=seed, split=split, device=device, checkpoint=checkpoint, progress=progress
             )
+            entry = provenance.seed_entry(frame, device, source=source)
             with FileLock(checkpoints / f"{name}-{scale}.lock"):
-                _append(header, frame, seed, provenance.seed_entry(frame, device), folder)
+                _append(header, frame, seed, entry, folder)
             checkpoint.unlink(missing_ok=True)
     return load(name, scale, folder=folder)
 
@@ -195,22 +197,30 @@ def _read(name: str, scale: str, folder: Path) -> Recorded | None:
         return None
     content = json.loads(facts.read_text("utf8"))
     intact = provenance.sha256(csv.read_bytes()) == content["csv_sha256"]
-    return Recorded(name, scale, pd.read_csv(csv, float_precision="round_trip"), content, intact)
+    return Recorded(name, scale, _frame(csv), content, intact)
+
+
+def _frame(csv: Path) -> pd.DataFrame:
+    """The CSV to the last bit, which the fast parser of older pandas is not."""
+    text = pd.read_csv(csv, dtype=str)
+    return text.astype({name: "int64" if name in ("seed", "epoch") else "float64" for name in text})
 
 
 def _entries(facts: Path) -> dict[str, Any]:
     return json.loads(facts.read_text("utf8"))["seeds"] if facts.exists() else {}
 
 
-def _append(header: dict[str, Any], frame: pd.DataFrame, seed: int, entry: dict[str, Any], folder: Path) -> None:
-    """Add a seed to CSV, then JSON. A seed that the JSON lacks, after a kill between the two, is dropped here."""
+def _append(
+    header: dict[str, Any], frame: pd.DataFrame, seed: int, entry: dict[str, Any], folder: Path
+) -> None:
+    """Add a seed to CSV, then JSON; one that the JSON lacks, after a kill between the two, is dropped."""
     folder.mkdir(parents=True, exist_ok=True)
     csv, facts = _paths(header["name"], header["scale"], folder)
     refuse_other_settings(header, folder)
     entries = _entries(facts)
     kept = [frame]
     if csv.exists():
-        before = pd.read_csv(csv, float_precision="round_trip")
+        before = _frame(csv)
         kept.append(before[before.seed.isin([int(known) for known in entries if int(known) != seed])])
     entries = dict(sorted({**entries, str(seed): entry}.items(), key=lambda item: int(item[0])))
     merged = pd.concat(kept).sort_values(["seed", "epoch"], kind="stable")

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from cleanprio_lib.checkpoints import RunState, threads
 from cleanprio_lib.metrics import Task, measured_samples, sample_losses, subset_metrics
 
 Measure = Callable[[nn.Module, Task], dict[str, float]]
 PRECISIONS = ("auto", "float32", "bfloat16")
-CHECKPOINT_SECONDS = 10.0
 CACHE_SIZED_BATCH = 64
 
 
@@ -96,8 +90,8 @@ def train(
         description: what the bar says.
 
     Returns:
-        A row for each recorded epoch: `epoch` and the measures' columns. The frame's `attrs` hold the resolved
-        `precision`, the number of `threads`, and when it was `started` and how many `seconds` it ran.
+        A row for each recorded epoch: `epoch` and the measures' columns. The frame's `attrs` hold the
+        resolved `precision`, the number of `threads`, when it was `started` and how many `seconds` it ran.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -108,13 +102,20 @@ def train(
     precision = resolve_precision(settings.precision, device)
     measured_task = _measured_task(task, settings)
     if task.x.ndim == 4:
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     identity = {**asdict(settings), "precision": precision, "seed": seed, "samples": len(task.x)}
-    state = _State(model, optimizer, identity, checkpoint)
-    with _threads(state.threads), tqdm(
-        total=settings.epochs, initial=max(state.epoch, 0), desc=description, unit="epoch", disable=not progress
-    ) as bar:
+    state = RunState(model, optimizer, identity, checkpoint)
+    with (
+        threads(state.threads),
+        tqdm(
+            total=settings.epochs,
+            initial=max(state.epoch, 0),
+            desc=description,
+            unit="epoch",
+            disable=not progress,
+        ) as bar,
+    ):
         for epoch in range(state.epoch + 1, settings.epochs + 1):
             if epoch > 0:
                 train_epoch(model, task, optimizer, settings, epoch=epoch, seed=seed)
@@ -122,7 +123,9 @@ def train(
             row = None
             if settings.is_recorded(epoch):
                 row = {"epoch": epoch, **_measure(model, measured_task, measures, settings)}
-                bar.set_postfix({name: f"{row[name]:.3f}" for name in ("test_error", "noisy_error") if name in row})
+                bar.set_postfix(
+                    {name: f"{row[name]:.3f}" for name in ("test_error", "noisy_error") if name in row}
+                )
             state.advance(epoch, row, last=epoch == settings.epochs)
     frame = pd.DataFrame(state.rows)
     frame.attrs = {
@@ -180,97 +183,17 @@ def gradient_batch(model: nn.Module, device: torch.device) -> int | None:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """The precision of training steps on a device: "auto" is bfloat16 only where instructions for it exist."""
+    """Precision of training steps on a device: "auto" is bfloat16 only where instructions for it exist."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        probes = (
+            getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
         native = any(probe() for probe in probes if probe)
     return "bfloat16" if native else "float32"
-
-
-class _State:
-    """Weights, optimiser, epoch and rows of a run, mirrored in a checkpoint file that is never half-written."""
-
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any], path: Path | None
-    ) -> None:
-        self.model, self.optimizer, self.identity, self.path = model, optimizer, identity, path
-        self.epoch, self.rows, self.threads = -1, [], torch.get_num_threads()
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.seconds_before = 0.0
-        self.began_at = self.saved_at = time.monotonic()
-        if path is None:
-            return
-        for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it saved
-            leftover.unlink(missing_ok=True)
-        if path.exists():
-            self._load(path)
-
-    def _load(self, path: Path) -> None:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        different = [name for name, value in self.identity.items() if saved["identity"].get(name) != value]
-        if different:
-            was = ", ".join(f"{name} {saved['identity'].get(name)!r} (now {self.identity[name]!r})" for name in different)
-            raise ValueError(f"checkpoint {path} belongs to another run: {was}; delete it to start anew")
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.epoch, self.rows, self.threads = saved["epoch"], saved["rows"], saved["threads"]
-        self.started, self.seconds_before = saved["started"], saved["seconds"]
-
-    def seconds(self) -> float:
-        """Time the run has taken so far, over all its resumptions."""
-        return self.seconds_before + time.monotonic() - self.began_at
-
-    def advance(self, epoch: int, row: dict[str, Any] | None, *, last: bool) -> None:
-        self.epoch = epoch
-        if row is not None:
-            self.rows.append(row)
-        if self.path is not None and (last or time.monotonic() - self.saved_at >= CHECKPOINT_SECONDS):
-            self._save(self.path)
-            self.saved_at = time.monotonic()
-
-    def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            "identity": self.identity,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "rows": self.rows,
-            "threads": self.threads,
-            "started": self.started,
-            "seconds": self.seconds(),
-        }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it, whole and flushed to disk, if the block succeeds."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _measured_task(task: Task, settings: TrainingSettings) -> Task:
@@ -296,6 +219,6 @@ def _check_logits(model: nn.Module, task: Task) -> None:
         shape = tuple(model(task.x[:2]).shape)
     if shape != (len(task.x[:2]), task.num_outputs):
         raise ValueError(
-            f"model must map 2 inputs to logits of shape (2, {task.num_outputs}) for {task.num_classes} classes, "
-            f"got {shape}"
+            f"model must map 2 inputs to logits of shape (2, {task.num_outputs}) "
+            f"for {task.num_classes} classes, got {shape}"
         )

@@ -52,7 +52,9 @@ def verify(
     recorded = load(name, scale, folder=folder)
     settings = experiments.settings_of(name, recorded.scale)
     split = split or data.load(settings.dataset)
-    refuse_other_settings(provenance.header(name, recorded.scale, settings, split), folder or recorded_folder())
+    refuse_other_settings(
+        provenance.header(name, recorded.scale, settings, split), folder or recorded_folder()
+    )
     seed = recorded.seeds[0] if seed is None else seed
     machine = recorded.provenance["seeds"][str(seed)]
     sliced = replace(
@@ -81,9 +83,9 @@ def _slice(
         for weights in model.parameters():
             sign = torch.randint(0, 2, weights.shape, generator=signs).to(weights.device) * 2 - 1
             weights.mul_(1 + perturbation * sign)
-    return train(model, task, settings.training, seed=seed, progress=progress, description="verifying").set_index(
-        "epoch"
-    )
+    return train(
+        model, task, settings.training, seed=seed, progress=progress, description="verifying"
+    ).set_index("epoch")
 
 
 def _two_samples(task: Task, settings: experiments.Settings) -> pd.Series:
@@ -97,4 +99,6 @@ def _two_samples(task: Task, settings: experiments.Settings) -> pd.Series:
         "test_error": len(task.x_test),
     }
     columns = [f"{subset}_{quantity}" for subset in (*SUBSETS, "noisy_true") for quantity in QUANTITIES]
-    return pd.Series({name: 2 / size for name, size in sizes.items() if size}).reindex(columns, fill_value=0.0)
+    return pd.Series({name: 2 / size for name, size in sizes.items() if size}).reindex(
+        columns, fill_value=0.0
+    )

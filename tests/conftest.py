@@ -12,7 +12,7 @@ TINY = Settings(
     dataset="mnist",
     level=0.3,
     model="mnist_cnn",
-    train_samples=120,
+    train_samples=100,
     test_samples=40,
     training=TrainingSettings(epochs=3, batch_size=32, learning_rate=0.05, precision="float32"),
 )

@@ -31,7 +31,11 @@ def _by_hand(logits, labels):
     if logits.shape[1] == 1:
         f = 1 / (1 + np.exp(-logits[:, 0]))
         loss = -labels * np.log(f) - (1 - labels) * np.log(1 - f)
-        return {"error": ((f > 0.5) != labels).mean(), "loss": loss.mean(), "residual": abs(f - labels).mean()}
+        return {
+            "error": ((f > 0.5) != labels).mean(),
+            "loss": loss.mean(),
+            "residual": abs(f - labels).mean(),
+        }
     f = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     one_hot = np.eye(logits.shape[1])[labels]
     return {

@@ -82,6 +82,4 @@ def test_mnist_cnn_is_the_papers():
 def test_bad_arguments_are_named(wrong, words):
     arguments = {"num_inputs": 4, "width": 4, **wrong}
     with pytest.raises(ValueError, match=words):
-        models.fully_connected(
-            arguments.pop("num_inputs"), arguments.pop("width"), seed=0, **arguments
-        )
+        models.fully_connected(arguments.pop("num_inputs"), arguments.pop("width"), seed=0, **arguments)

@@ -28,7 +28,9 @@ def test_every_class_loses_exactly_its_share_of_right_labels(sizes, level, seed)
         assert wrong == round(round(level * size, 9))
 
 
-@pytest.mark.parametrize(("level", "size", "wrong"), [(0.3, 15, 4), (0.29, 50, 14), (0.1, 35, 4), (0.4, 5, 2)])
+@pytest.mark.parametrize(
+    ("level", "size", "wrong"), [(0.3, 15, 4), (0.29, 50, 14), (0.1, 35, 4), (0.4, 5, 2)]
+)
 def test_halves_are_rounded_to_even_without_float_dust(level, size, wrong):
     labels = _labels([size] * 3)
     matrix = np.full((3, 3), level / 2) + (1 - 1.5 * level) * np.eye(3)

@@ -8,14 +8,18 @@ from types import MappingProxyType
 import pandas as pd
 import pytest
 
-from cleanprio_lib import experiments, provenance, runs
+from cleanprio_lib import checkpoints, experiments, provenance, runs, training
 from cleanprio_lib.experiments import Experiment
 
 
 @pytest.fixture
 def recorder(tiny, stand_in, tmp_path):
     def record(seeds, **changes):
-        arguments = {"folder": tmp_path / "recorded", "checkpoints": tmp_path / "checkpoints", "split": stand_in}
+        arguments = {
+            "folder": tmp_path / "recorded",
+            "checkpoints": tmp_path / "checkpoints",
+            "split": stand_in,
+        }
         return runs.record(tiny, "quick", seeds, device="cpu", progress=False, **{**arguments, **changes})
 
     record.folder = tmp_path / "recorded"
@@ -28,7 +32,10 @@ def recorder(tiny, stand_in, tmp_path):
 def test_a_recorded_run_is_the_experiment_to_the_last_bit(recorder, tiny, stand_in):
     recorded = recorder([1, 0])
     direct = pd.concat(
-        [experiments.run(tiny, "quick", seed=s, split=stand_in, device="cpu", progress=False) for s in (0, 1)],
+        [
+            experiments.run(tiny, "quick", seed=s, split=stand_in, device="cpu", progress=False)
+            for s in (0, 1)
+        ],
         ignore_index=True,
     )
     direct.attrs = {}
@@ -70,25 +77,25 @@ def test_what_is_recorded_is_not_run_again(recorder, monkeypatch):
 
 def test_an_interrupted_recording_goes_on_from_its_checkpoint(recorder, monkeypatch):
     recorder([0], folder=recorder.folder / "straight")
-    monkeypatch.setattr("cleanprio_lib.training.CHECKPOINT_SECONDS", 0.0)
-    real, epochs = experiments.train.__globals__["train_epoch"], []
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
+    real, trained = training.train_epoch, []
 
     def interrupted(*arguments, epoch, seed):
-        if epoch == 2 and not epochs:
-            epochs.append("stopped")
+        if epoch == 2 and trained == [1]:
+            trained.append("stopped")
             raise KeyboardInterrupt
-        epochs.append(epoch)
+        trained.append(epoch)
         real(*arguments, epoch=epoch, seed=seed)
 
-    monkeypatch.setattr("cleanprio_lib.training.train_epoch", interrupted)
+    monkeypatch.setattr(training, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        epochs.clear()
         recorder([0])
     assert not recorder.csv.exists()
-    assert runs.table(folder=recorder.folder, checkpoints=recorder.checkpoints).status[0] == "partial (1 begun)"
-    epochs[:] = ["stopped"]
+    assert (
+        runs.table(folder=recorder.folder, checkpoints=recorder.checkpoints).status[0] == "partial (1 begun)"
+    )
     recorder([0])
-    assert epochs == ["stopped", 2, 3]
+    assert trained == [1, "stopped", 2, 3]
     assert recorder.csv.read_bytes() == (recorder.folder / "straight" / "tiny-quick.csv").read_bytes()
 
 
@@ -97,7 +104,9 @@ def test_other_settings_are_refused(recorder, monkeypatch):
     other = replace(experiments.settings_of("tiny", "quick"), level=0.2)
     scales = MappingProxyType(dict.fromkeys(experiments.SCALES, other))
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"tiny": Experiment("tiny", "nothing", scales)})
-    with pytest.raises(ValueError, match=r"tiny-quick.json holds runs that do not belong .* settings was .*'level': 0.3"):
+    with pytest.raises(
+        ValueError, match=r"tiny-quick.json holds runs that do not belong .* settings was .*'level': 0.3"
+    ):
         recorder([1])
 
 
@@ -131,7 +140,14 @@ def _record_in_child(seed, folder, checkpoints, split, settings):
     scales = MappingProxyType(dict.fromkeys(experiments.SCALES, settings))
     experiments.EXPERIMENTS = {"tiny": Experiment("tiny", "nothing", scales)}
     runs.record(
-        "tiny", "quick", [seed], folder=folder, checkpoints=checkpoints, split=split, device="cpu", progress=False
+        "tiny",
+        "quick",
+        [seed],
+        folder=folder,
+        checkpoints=checkpoints,
+        split=split,
+        device="cpu",
+        progress=False,
     )
 
 
@@ -185,6 +201,8 @@ def test_committed_runs_are_intact_and_current():
         recorded = runs.load(facts["name"], facts["scale"])
         assert recorded.intact, path
         assert sorted(recorded.frame.seed.unique()) == recorded.seeds
-        settings = json.loads(json.dumps(experiments.as_dict(experiments.settings_of(recorded.name, recorded.scale))))
+        settings = json.loads(
+            json.dumps(experiments.as_dict(experiments.settings_of(recorded.name, recorded.scale)))
+        )
         assert recorded.settings == settings, f"{path}: the settings in experiments.py have changed since"
         assert not recorded.on_stand_in

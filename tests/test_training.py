@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cleanprio_lib import models, training
+from cleanprio_lib import checkpoints, models, training
 from cleanprio_lib.metrics import Task, subset_metrics
 from cleanprio_lib.training import TrainingSettings, train
 
@@ -74,7 +74,9 @@ def test_parts_of_a_batch_add_up_to_the_batch():
     assert training.gradient_batch(in_parts, task.x.device) == training.CACHE_SIZED_BATCH < 150
     train(in_parts, task, settings, seed=0, progress=False)
     gradients = torch.autograd.grad(F.cross_entropy(whole(task.x), task.given), list(whole.parameters()))
-    for after, before, gradient in zip(in_parts.parameters(), small_cnn().parameters(), gradients, strict=True):
+    for after, before, gradient in zip(
+        in_parts.parameters(), small_cnn().parameters(), gradients, strict=True
+    ):
         torch.testing.assert_close(after, before - settings.learning_rate * gradient, rtol=1e-5, atol=1e-7)
 
 
@@ -178,25 +180,27 @@ def test_a_finished_checkpoint_gives_the_frame_back_without_training(tmp_path):
 def test_atomic_path_leaves_the_old_file_when_the_block_fails(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError), training.atomic_path(path) as temporary:
+    with pytest.raises(RuntimeError), checkpoints.atomic_path(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-KILL_SETTINGS = TrainingSettings(epochs=40, batch_size=32, learning_rate=0.1, momentum=0.9, precision="float32")
+KILL_SETTINGS = TrainingSettings(
+    epochs=40, batch_size=32, learning_rate=0.1, momentum=0.9, precision="float32"
+)
 KILLER = """
 # Imports once, then forks a child for each attempt; torch computes in the children only.
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from cleanprio_lib import training
+from cleanprio_lib import checkpoints, training
 from tests.test_training import KILL_SETTINGS, make_task, small_cnn
 
 def run(folder):
     torch.set_num_threads(1)
-    training.CHECKPOINT_SECONDS = 0.0
+    checkpoints.CHECKPOINT_SECONDS = 0.0
     task = make_task(shape=(1, 8, 8), n=400)
     frame = training.train(
         small_cnn(), task, KILL_SETTINGS, seed=5, checkpoint=folder / "run.pt", progress=False

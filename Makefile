@@ -1,0 +1,58 @@
+# Two commands matter: `make book` and `make test`. `make help` lists them all.
+# Needed: Python 3.11 or newer, and make. All else is installed into .venv, with the versions in requirements.txt.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help book test bench record sync clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
+
+book: $(READY) ## execute what has changed, build the pages, check them, say what to open
+	$(PY) -m tools.execute
+	$(PY) -m tools.build
+	$(PY) -m tools.check_site
+	@$(PY) -m tools.build --say
+
+test: $(READY) ## test all that is promised: style, types, pairs, library, notebooks, built pages
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m tools.pairs --check
+	$(PY) -m pytest -n 2 --ignore=tests/book
+	$(MAKE) book
+	$(PY) -m pytest tests/book
+
+bench: $(READY) ## run every benchmark
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(PY) "$$file"; done
+
+record: $(READY) ## record the runs that are missing, at laptop scale; may be stopped and started again
+	$(PY) -m cleanprio_lib record --missing --scale laptop
+
+sync: $(READY) ## write the Colab pairs anew
+	$(PY) -m tools.pairs
+
+clean: ## remove all that is made, except .venv
+	rm -rf _build .exec .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A .venv that works is brought up to date; one that is missing or broken is made.
+$(READY): requirements.txt pyproject.toml
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory $(VENV)
+	$(PY) -m pip install -r requirements.txt
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: $(VENV)
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not that. Name another: make PYTHON=python3.12"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "'$(PYTHON)' lacks venv or pip; on Debian and Ubuntu: apt-get install python3-venv"; \
+	  exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)

@@ -1,0 +1,80 @@
+"""Small repairs that theme and docutils need: accessible markup, no dead launch button, no unused scripts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+# What a screen reader, or the browser's console, objects to in the finished pages: (pattern, replacement).
+REPAIRS = (
+    # A bibliography is marked as a list whose entries carry roles that ARIA has withdrawn.
+    (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+    (r' role="doc-(?:biblioentry|backlink)"', ""),
+    # pandas leaves the corner above its index empty: a cell, but no heading of anything.
+    (r"(<thead>\s*<tr[^>]*>\s*)<th></th>", r"\1<td></td>"),
+    # The left sidebar lies outside every landmark.
+    (
+        r'<div id="pst-primary-sidebar" class',
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class',
+    ),
+)
+# The theme's script looks for this sidebar on pages with margin notes; one without a contents list has none.
+SIDEBAR = "bd-sidebar-secondary"
+SIDEBAR_STAND_IN = f'<div class="{SIDEBAR}" hidden></div>\n</body>'
+
+
+def repaired(html: str) -> str:
+    """One page's HTML after all repairs; repairing twice changes nothing more."""
+    for pattern, replacement in REPAIRS:
+        html = re.sub(pattern, replacement, html)
+    if f'class="{SIDEBAR}' not in html:
+        html = html.replace("</body>", SIDEBAR_STAND_IN)
+    return html
+
+
+def repair_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Repair what was written, when the build is done."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        before = page.read_text(encoding="utf-8")
+        after = repaired(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+
+
+def drop_thebe(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Drop the scripts that would run cells on a remote server: not offered here, and declared twice."""
+    context["script_files"] = [
+        script for script in context["script_files"] if "thebe" not in str(script) + script_body(script)
+    ]
+
+
+def script_body(script: Any) -> str:
+    """The text of an inline script, empty for a script in a file."""
+    return str(getattr(script, "attributes", {}).get("body") or "")
+
+
+def drop_dead_launch_button(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Colab opens .ipynb files only: a page without one beside it gets no launch button."""
+    if doctree is None or Path(app.srcdir, f"{pagename}.ipynb").exists():
+        return
+    context["header_buttons"] = [
+        button for button in context["header_buttons"] if button.get("label") != "launch-buttons"
+    ]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx. The page hooks come after the theme's own, which have priorities around 500."""
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_dead_launch_button, priority=900)
+    app.connect("build-finished", repair_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,82 @@
+"""A small book to break, and a browser to look at the real one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from small_book import MakeBook
+
+from tools.book import ROOT, Book
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture
+def make_book(tmp_path: Path) -> MakeBook:
+    """Make a small book with this project's settings and looks, in a folder of its own."""
+
+    def make(pages: dict[str, str] | None = None, root: str = "# Index\n\nWelcome.\n") -> Book:
+        folder = tmp_path / "book"
+        folder.mkdir()
+        for name in ("_ext", "_static"):
+            shutil.copytree(ROOT / "book" / name, folder / name)
+        shutil.copy(ROOT / "book" / "references.bib", folder)
+        shutil.copy(ROOT / "_config.yml", tmp_path)
+        for name, text in {"index": root, **(pages or {})}.items():
+            (folder / f"{name}.md").write_text(text)
+        toc = {"format": "jb-book", "root": "book/index"}
+        chapters = [{"file": f"book/{name}"} for name in pages or ()]
+        (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc | ({"chapters": chapters} if chapters else {})))
+        return Book(tmp_path)
+
+    return make
+
+
+def find_chromium() -> str | None:
+    """Path of a Chromium, from the variable CHROMIUM or the usual places."""
+    found = (shutil.which(name) for name in (os.environ.get("CHROMIUM", ""), *CHROMIUM) if name)
+    return next(filter(None, found), None)
+
+
+def why_no_browser_tests() -> str | None:
+    """What is missing for tests in a browser; None if nothing is."""
+    if find_chromium() is None:
+        return "there is no Chromium on this machine (install the package chromium, or name one in CHROMIUM)"
+    if not (Book().html / "index.html").exists():
+        return "there are no built pages (make book)"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a browser where there is none."""
+    missing = why_no_browser_tests()
+    for item in items:
+        if missing and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was left out: a skipped test is easily overlooked."""
+    missing = why_no_browser_tests()
+    if missing:
+        terminalreporter.section("THE BUILT PAGES WERE NOT TESTED IN A BROWSER", red=True, bold=True)
+        terminalreporter.write_line(f"Reason: {missing}.", red=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """One Chromium for all tests of a session."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ("background-networking", "component-update", "gpu", "quic", "sync")
+    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
+        yield chromium
+        chromium.close()

@@ -1,0 +1,81 @@
+"""A chapter as a student meets it: alone in a folder, the library installed by its set-up cell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from cleanprio_lib import __version__
+from tools.book import Book, read_json
+from tools.execute import page_environment
+
+BOOK = Book()
+ADDRESS = f"git+{BOOK.repository}@v{__version__}"
+# Asserted within the notebook: what ran was the installed copy, with the recorded runs that belong to it.
+INSTALLED_COPY = """\
+import sys
+from pathlib import Path
+
+import cleanprio_lib
+
+home = Path(cleanprio_lib.__file__).parent
+assert home.is_relative_to(sys.prefix), f"ran the library in {home}"
+assert (home / "recorded").is_dir(), "the recorded runs were not installed"
+"""
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment that has all that this one has, except the library: much as in Colab."""
+    folder = tmp_path_factory.mktemp("colab") / "environment"
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.check_output([python, "-c", where], text=True).strip())
+    # A folder named in a .pth file is searched for packages, but the .pth files in it are not read; it is by
+    # one of them that the library is installed here.
+    (packages / "as-in-colab.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+def environment() -> dict[str, str]:
+    """A student's variables; the data is had as the pages had it, so that no download is tried again."""
+    variables = page_environment(read_json(BOOK.provenance).get("data", {}))
+    variables.pop("PYTHONPATH", None)
+    # Built with the pinned hatchling, not with one fetched for the occasion.
+    return variables | {"PIP_NO_BUILD_ISOLATION": "0"}
+
+
+def test_the_library_is_not_there_before(student: Path, tmp_path: Path) -> None:
+    command = [student, "-c", "import torch, cleanprio_lib"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert "No module named 'cleanprio_lib'" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", BOOK.chapters)
+def test_a_chapter_runs_alone(student: Path, tmp_path: Path, page: str) -> None:
+    notebook = nbformat.reads(BOOK.pair(page).read_text(encoding="utf-8"), as_version=4)
+    setup = notebook.cells[1]
+    assert ADDRESS in setup.source
+    # The one change: the checkout in place of an address on the network.
+    setup.source = setup.source.replace(ADDRESS, str(BOOK.root))
+    notebook.cells.append(nbformat.v4.new_code_cell(INSTALLED_COPY))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    nbformat.write(notebook, alone / "chapter.ipynb")
+    settings = ["-c", os.devnull, "--rootdir=.", "-p", "no:cacheprovider", "--show-capture=no"]
+    command = [student, "-m", "pytest", *settings, "--nbmake", "--nbmake-timeout=600", "chapter.ipynb"]
+    result = subprocess.run(
+        command, cwd=alone, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert sorted(path.name for path in alone.iterdir()) == ["chapter.ipynb"], "it left something behind"

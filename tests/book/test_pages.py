@@ -1,0 +1,152 @@
+"""The built pages in a real browser: from disk, with no network, on phone and screen, light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import nbformat
+import pytest
+
+from tools.book import Book
+
+pytestmark = pytest.mark.browser
+
+BOOK = Book()
+WIDTHS = (390, 768, 1440)
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+# Red, green and blue, from 0 to 255, as the browser computed them.
+BACKGROUND = "element => getComputedStyle(element).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+
+
+class Seen:
+    """A page that is open in the browser, and what went wrong on it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.remote: list[str] = []
+        page.on("console", lambda message: self.note(message.type, message.text))
+        page.on("pageerror", lambda error: self.note("error", str(error)))
+        page.route(re.compile(r"^(?!file:|data:|blob:)"), self.refuse)
+
+    def note(self, kind: str, text: str) -> None:
+        """Keep what the console says."""
+        if kind in {"error", "warning"}:
+            self.complaints.append(text)
+
+    def refuse(self, route: Any) -> None:
+        """There is no network."""
+        self.remote.append(route.request.url)
+        route.abort()
+
+    def open(self, name: str) -> None:
+        """Open a page of the book from disk and wait until its formulas are drawn."""
+        self.page.goto((BOOK.html / f"{name}.html").as_uri())
+        self.page.evaluate("window.MathJax?.startup?.promise")
+
+
+OpenPage = Callable[..., Seen]
+
+
+@pytest.fixture(scope="module", params=BOOK.pages)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each page in turn; all tests of one page run before those of the next."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any, name: str) -> Iterator[OpenPage]:
+    """Open the page at a width, in a colour scheme; only once for each."""
+    contexts = []
+
+    @cache
+    def opened(width: int, scheme: str) -> Seen:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        seen = Seen(context.new_page())
+        seen.open(name)
+        return seen
+
+    yield lambda width=1440, scheme="light": opened(width, scheme)
+    for context in contexts:
+        context.close()
+
+
+def test_it_opens_from_disk_without_complaint_and_without_a_network(open_page: OpenPage) -> None:
+    seen = open_page()
+    assert seen.page.locator("article h1").count() == 1
+    assert seen.complaints == []
+    assert seen.remote == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_screen(open_page: OpenPage, width: int) -> None:
+    page = open_page(width).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # The theme hides what overflows: measure the article's own parts too.
+    wide = page.evaluate(
+        "width => [...document.querySelectorAll('.bd-article > section *')]"
+        ".filter(part => part.getBoundingClientRect().right > width + 1)"
+        ".filter(part => !part.closest('pre, mjx-container, div.cell_output, .headerlink'))"
+        ".map(part => part.outerHTML.slice(0, 100))",
+        width,
+    )
+    assert wide == []
+
+
+def test_formulas_are_drawn(open_page: OpenPage) -> None:
+    page = open_page().page
+    assert page.locator("mjx-container").count() >= page.locator(".math.notranslate").count()
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert not re.search(r"\\\(|\\\[|\$\$", page.locator("article").inner_text())
+
+
+def test_figures_are_there_and_described(open_page: OpenPage) -> None:
+    for image in open_page().page.locator("article img").all():
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        assert len(image.get_attribute("alt") or "") > 10, "say what is to be seen"
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_dark_is_dark_and_light_is_light(open_page: OpenPage, scheme: str, dark: bool) -> None:
+    page = open_page(390 if dark else 1440, scheme).page
+    assert page.locator("html").get_attribute("data-theme") == scheme
+    assert (max(page.locator("body").evaluate(BACKGROUND)) < 60) == dark
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_it_is_accessible(open_page: OpenPage, width: int, scheme: str) -> None:
+    page = open_page(width, scheme).page
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    violations = page.evaluate("axe.run().then(result => result.violations)")
+    found = [(rule["id"], node["html"][:120]) for rule in violations for node in rule["nodes"]]
+    assert found == []
+
+
+def test_it_offers_colab_if_and_only_if_there_is_a_pair(open_page: OpenPage, name: str) -> None:
+    links = open_page().page.locator("a[href*='colab.research.google.com']").all()
+    found = {str(link.get_attribute("href")).rpartition(f"/blob/{BOOK.branch}/")[2] for link in links}
+    assert found == ({f"{name}.ipynb"} if name in BOOK.chapters else set())
+    assert all((BOOK.root / path).is_file() for path in found)
+
+
+def test_its_pair_shows_the_same_numbers(open_page: OpenPage, name: str) -> None:
+    if name not in BOOK.chapters:
+        return
+    page = open_page().page
+    pair = nbformat.reads(BOOK.pair(name).read_text(encoding="utf-8"), as_version=4)
+    text = "\n".join(cell.source for cell in pair.cells if cell.cell_type == "markdown")
+    shown = {
+        r"\\tag\{(\d+)\}": page.locator(".eqno").all_inner_texts(),
+        r"\*\*Fig\. (\d+)\*\*": page.locator("figcaption .caption-number").all_inner_texts(),
+        r"\*\*Exercise (\d+)": page.locator(
+            "div.exercise > .admonition-title .caption-number"
+        ).all_inner_texts(),
+    }
+    for pattern, numbers in shown.items():
+        assert re.findall(pattern, text) == [re.sub(r"\D", "", number) for number in numbers]

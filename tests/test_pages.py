@@ -1,0 +1,89 @@
+"""What pages show: escaped, captioned, and loud about stand-in data."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from cleanprio_lib import pages
+from cleanprio_lib.claims import CLAIMS, judge
+from cleanprio_lib.runs import Recorded
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    outputs = []
+    monkeypatch.setattr(pages, "display", outputs.append)
+    return outputs
+
+
+def _run(**facts):
+    frame = pd.DataFrame({"seed": 0, "epoch": [0, 1, 2], "test_error": [0.9, 0.05, 0.2]})
+    settings = {
+        "level": 0.3,
+        "train_samples": 2400,
+        "training": {"epochs": 15, "batch_size": 32, "learning_rate": 0.1},
+    }
+    provenance = {"data": {"source": "MNIST"}, "settings": settings, "seeds": {"0": {"device": "2-core CPU"}}}
+    return Recorded("fig-01-mnist-cnn", "quick", frame, {**provenance, **facts}, True)
+
+
+def test_a_stand_in_gets_a_banner(shown, stand_in):
+    pages.banner(stand_in)
+    assert "stand-in-banner" in shown[0].data
+    assert "not results on MNIST" in shown[0].data
+
+
+def test_real_data_get_none(shown, stand_in):
+    from dataclasses import replace
+
+    pages.banner(replace(stand_in, origin="folder", source="MNIST"))
+    assert "stand-in-banner" not in shown[0].data
+    assert "MNIST was read from the folder" in shown[0].data
+
+
+def test_a_figure_carries_its_caption_and_escaped_alt_text(shown):
+    figure, ax = plt.subplots()
+    ax.plot([0, 1])
+    pages.show(figure, name="fig-x", caption="A <em>line</em>.", alt='rises from "0" to 1')
+    assert '<figure class="book-figure" id="fig-x">' in shown[0].data
+    assert "<figcaption>A <em>line</em>.</figcaption>" in shown[0].data
+    assert 'alt="rises from &quot;0&quot; to 1"' in shown[0].data
+    assert not plt.get_fignums()
+
+
+def test_the_same_figure_gives_the_same_bytes(shown):
+    for _ in range(2):
+        figure, ax = plt.subplots()
+        ax.plot([0, 1])
+        pages.show(figure, name="a", caption="b", alt="c")
+    assert shown[0].data == shown[1].data
+
+
+@pytest.mark.parametrize("missing", ["name", "caption", "alt"])
+def test_a_figure_without_words_is_an_error(shown, missing):
+    words = {"name": "a", "caption": "b", "alt": "c", missing: " "}
+    with pytest.raises(ValueError, match="must not be empty"):
+        pages.show(plt.figure(), **words)
+
+
+def test_a_card_says_claim_numbers_verdict_and_where_the_data_are(shown):
+    pages.card(judge(CLAIMS["fig-1"], _run()))
+    content = shown[0].data
+    for words in (
+        "Claim <code>fig-1</code>", "✓ Holds", "0.05 [0.05, 0.05]", "2,400 training images", "2-core CPU",
+        "book/recorded/fig-01-mnist-cnn-quick.csv", "needs true test labels",
+    ):  # fmt: skip
+        assert words in content
+
+
+def test_a_card_shows_no_numbers_on_a_stand_in(shown):
+    pages.card(judge(CLAIMS["fig-1"], _run(data={"source": "built-in stand-in for MNIST"})))
+    assert "Not tested at this scale" in shown[0].data
+    assert "<table" not in shown[0].data
+
+
+def test_found_is_markdown(shown):
+    pages.found("error **5 %**")
+    assert json.loads(json.dumps(shown[0].data)) == "error **5 %**"

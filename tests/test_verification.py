@@ -1,0 +1,76 @@
+"""Verification: equal where it must be, tolerant of rounding, and of nothing else."""
+
+import pytest
+
+from cleanprio_lib import runs, verification
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def recorded(tiny, stand_in, tmp_path):
+    runs.record(
+        tiny,
+        "quick",
+        [0, 1],
+        folder=tmp_path,
+        checkpoints=tmp_path,
+        split=stand_in,
+        device="cpu",
+        progress=False,
+    )
+    return tmp_path
+
+
+def _verify(folder, stand_in, **arguments):
+    return verification.verify("tiny", "quick", folder=folder, split=stand_in, progress=False, **arguments)
+
+
+def test_the_same_machine_gets_the_same_bits(recorded, stand_in):
+    result = _verify(recorded, stand_in, seed=1)
+    assert len(result) == 15
+    assert (result.difference == 0).all()
+    assert result.agrees.all()
+
+
+def _edit(folder, factor):
+    path = folder / "tiny-quick.csv"
+    frame = runs._frame(path)
+    frame["clean_loss"] *= factor
+    frame.to_csv(path, index=False)
+
+
+def test_a_difference_of_rounding_agrees_within_a_measured_tolerance(recorded, stand_in):
+    _edit(recorded, 1 + 2**-24)
+    result = _verify(recorded, stand_in)
+    assert result.agrees.all()
+    assert 0 < result.difference["clean_loss"] < result.tolerance["clean_loss"] < 1e-3
+    # Errors may differ by two of their samples beside; there are 40 test images.
+    assert 2 / 40 <= result.tolerance["test_error"] < 4 / 40
+
+
+def test_a_difference_of_a_tenth_of_a_percent_does_not_agree(recorded, stand_in):
+    _edit(recorded, 1.001)
+    result = _verify(recorded, stand_in)
+    assert result.index[~result.agrees].tolist() == ["clean_loss"]
+
+
+def test_other_data_cannot_verify(recorded, stand_in):
+    from dataclasses import replace
+
+    other = replace(stand_in, sha256={**stand_in.sha256, "y_test": "0" * 64})
+    with pytest.raises(ValueError, match="holds runs that do not belong together"):
+        _verify(recorded, other)
+
+
+def test_only_the_first_epochs_are_compared(recorded, stand_in, monkeypatch):
+    seen = []
+    real = verification.train
+
+    def spy(model, task, settings, **arguments):
+        seen.append(settings.epochs)
+        return real(model, task, settings, **arguments)
+
+    monkeypatch.setattr(verification, "train", spy)
+    assert _verify(recorded, stand_in, epochs=1).agrees.all()
+    assert seen == [1]
+    assert TINY.training.epochs > 1

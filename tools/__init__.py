@@ -1,0 +1,1 @@
+"""What builds and checks the book. Run from the repository's root, through the Makefile: `make help`."""
