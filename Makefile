@@ -24,6 +24,7 @@ test: $(READY) ## test all that is promised: style, types, pairs, library, noteb
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m tools.pairs --check
+	$(PY) -m tools.picture --check
 	$(PY) -m pytest -n 2 --ignore=tests/book
 	$(MAKE) book
 	$(PY) -m pytest tests/book
@@ -34,8 +35,9 @@ bench: $(READY) ## run every benchmark
 record: $(READY) ## record the runs that are missing, at laptop scale; may be stopped and started again
 	$(PY) -m cleanprio_lib record --missing --scale laptop
 
-sync: $(READY) ## write the Colab pairs anew
+sync: $(READY) ## write the Colab pairs and the README's picture anew
 	$(PY) -m tools.pairs
+	$(PY) -m tools.picture
 
 clean: ## remove all that is made, except .venv
 	rm -rf _build .exec .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -80,7 +80,7 @@ EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
                     _MNIST_CNN,
                     train_samples=10_000,
                     test_samples=5_000,
-                    training=TrainingSettings(epochs=60, batch_size=64, learning_rate=0.05, measured=3_000),
+                    training=TrainingSettings(epochs=45, batch_size=64, learning_rate=0.05, measured=3_000),
                 ),
                 quick=replace(
                     _MNIST_CNN,

@@ -7,8 +7,10 @@ colour vision.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -18,8 +20,9 @@ from matplotlib.figure import Figure
 
 from cleanprio_lib import early_stopping
 
-SIZE = (5.6, 3.7)
+SIZE = (6.2, 3.9)
 BAND = 0.2
+LINE_HEIGHT = 0.065
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Role:
 
 ROLES = {
     "test_error": Role("test", "#1a1a1a"),
-    "train_error": Role("training (given labels)", "#808080", (0, (6, 1))),
+    "train_error": Role("training\n(given labels)", "#808080", (0, (6, 1))),
     "clean_error": Role("clean subset", "#009E73"),
     "noisy_error": Role("noisy subset,\ngiven labels", "#D55E00", "--"),
     "noisy_true_error": Role("noisy subset,\ntrue labels", "#CC79A7", "-."),
@@ -70,14 +73,12 @@ def total_errors(frame: pd.DataFrame, *, level: float) -> Figure:
         level: $\\delta$, drawn as a thin line.
     """
     figure, ax = plt.subplots()
-    _lines(ax, frame, ["train_error", "test_error"])
+    ends = _lines(ax, frame, ["train_error", "test_error"])
     ax.axhline(level, color=HAIRLINE, linewidth=1)
-    ax.annotate(
-        f"noise level δ = {level:g}", (0.99, level), xycoords=("axes fraction", "data"), xytext=(0, 4),
-        textcoords="offset points", ha="right", color=HAIRLINE, fontsize=11,
-    )  # fmt: skip
-    _mark_stop(ax, frame)
+    ends.append(End(f"noise level\nδ = {level:g}", HAIRLINE, level))
     ax.set(ylabel="classification error (fraction)", ylim=(0, max(0.5, 1.1 * _after_start(frame))))
+    _label_ends(ax, ends)
+    _mark_stop(ax, frame, height=0.98)
     return figure
 
 
@@ -88,38 +89,99 @@ def subset_errors(frame: pd.DataFrame) -> Figure:
         frame: a row for each (seed, epoch) with `clean_error`, `noisy_error` and `noisy_true_error`.
     """
     figure, ax = plt.subplots()
-    _lines(ax, frame, ["clean_error", "noisy_error", "noisy_true_error"])
-    _mark_stop(ax, frame)
+    ends = _lines(ax, frame, ["clean_error", "noisy_error", "noisy_true_error"])
     ax.set(ylabel="classification error (fraction)", ylim=(0, 1.04))
+    _label_ends(ax, ends)
+    _mark_stop(ax, frame, height=0.62)
     return figure
 
 
-def _lines(ax: Axes, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Mean over seeds as a line, their full range as a band, the name at the line's end."""
+def svg(figure: Figure, *, salt: str) -> bytes:
+    """The figure as SVG, the same bytes for the same figure; it is closed.
+
+    Args:
+        figure: drawn by one of the functions above.
+        salt: keeps the ids of several figures on one page apart.
+    """
+    content = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(content, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return content.getvalue()
+
+
+def words_total_errors(frame: pd.DataFrame) -> str:
+    """Alt text for `total_errors`: what is to be seen, in numbers."""
+    stop, end = _at_stop_and_end(frame)
+    start = frame[frame.epoch == 0].mean()
+    return (
+        f"Test error falls from {start.test_error:.2f} to {stop.test_error:.2f} "
+        f"around epoch {stop.epoch:.0f}, then climbs to {end.test_error:.2f} at epoch {end.epoch:.0f}. "
+        f"Training error falls from {start.train_error:.2f} to {stop.train_error:.2f} "
+        f"and on to {end.train_error:.2f}."
+    )
+
+
+def words_subset_errors(frame: pd.DataFrame) -> str:
+    """Alt text for `subset_errors`."""
+    stop, end = _at_stop_and_end(frame)
+    return (
+        f"Around epoch {stop.epoch:.0f}, where test error is lowest, the error on the clean subset is "
+        f"{stop.clean_error:.2f} and on the noisy subset {stop.noisy_error:.2f} against the given labels but "
+        f"{stop.noisy_true_error:.2f} against the true ones. At the last epoch, {end.epoch:.0f}, these three "
+        f"are {end.clean_error:.2f}, {end.noisy_error:.2f} and {end.noisy_true_error:.2f}."
+    )
+
+
+def _at_stop_and_end(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    return early_stopping.oracle(frame).mean(), frame[frame.epoch == frame.epoch.max()].mean()
+
+
+@dataclass(frozen=True)
+class End:
+    """The right end of a line: what to write there, in which colour, at which height of the axis."""
+
+    label: str
+    color: str
+    height: float
+
+
+def _lines(ax: Axes, frame: pd.DataFrame, columns: Sequence[str]) -> list[End]:
+    """Mean over seeds as a line, their full range as a band; returns where the lines end."""
     by_epoch = frame.groupby("epoch")
-    ends = {}
+    ends = []
     for column in columns:
         role = ROLES[column]
         mean, low, high = (by_epoch[column].agg(statistic) for statistic in ("mean", "min", "max"))
         ax.plot(mean.index, mean, color=role.color, linestyle=role.linestyle)
         ax.fill_between(mean.index, low, high, color=role.color, alpha=BAND, linewidth=0)
-        ends[column] = float(mean.iloc[-1])
+        ends.append(End(role.label, role.color, float(mean.iloc[-1])))
     ax.set(xlabel="epoch", xlim=(0, frame.epoch.max()))
-    for column, height in _spread(ends).items():
+    return ends
+
+
+def _label_ends(ax: Axes, ends: Sequence[End]) -> None:
+    """Write each line's name at its end, moved just so far that none covers another."""
+    low, high = ax.get_ylim()
+    for end, height in _spread([(end, (end.height - low) / (high - low)) for end in ends]):
         ax.annotate(
-            ROLES[column].label, (1.015, height), xycoords=("axes fraction", "data"), va="center",
-            color=ROLES[column].color, fontsize=11, linespacing=0.95, annotation_clip=False,
+            end.label, (1.015, height), xycoords="axes fraction", va="center", color=end.color, fontsize=11,
+            linespacing=0.95, annotation_clip=False,
         )  # fmt: skip
 
 
-def _spread(heights: dict[str, float], gap: float = 0.14) -> dict[str, float]:
-    """Move labels apart, from the lowest up, so that none covers another."""
-    placed: dict[str, float] = {}
-    floor = 0.02
-    for name, height in sorted(heights.items(), key=lambda item: item[1]):
-        placed[name] = max(height, floor)
-        floor = placed[name] + gap
-    return placed
+def _spread(ends: Sequence[tuple[End, float]]) -> list[tuple[End, float]]:
+    """Heights, in fractions of the axis, pushed up from below and then down from above until all have room."""
+    placed = sorted(ends, key=lambda pair: pair[1])
+    room = [LINE_HEIGHT * (end.label.count("\n") + 1) for end, _ in placed]
+    heights = [height for _, height in placed]
+    for below, above in pairwise(range(len(heights))):
+        heights[above] = max(heights[above], heights[below] + (room[below] + room[above]) / 2)
+    ceiling = 1.02
+    for index in reversed(range(len(heights))):
+        heights[index] = min(heights[index], ceiling - room[index] / 2)
+        ceiling = heights[index] - room[index] / 2
+    return [(end, height) for (end, _), height in zip(placed, heights, strict=True)]
 
 
 def _after_start(frame: pd.DataFrame) -> float:
@@ -128,7 +190,7 @@ def _after_start(frame: pd.DataFrame) -> float:
     return float(later[["train_error", "test_error"]].max().max())
 
 
-def _mark_stop(ax: Axes, frame: pd.DataFrame) -> None:
+def _mark_stop(ax: Axes, frame: pd.DataFrame, *, height: float) -> None:
     stops = early_stopping.oracle(frame).epoch
     first, last = int(stops.min()), int(stops.max())
     if last > first:
@@ -136,6 +198,6 @@ def _mark_stop(ax: Axes, frame: pd.DataFrame) -> None:
     ax.axvline(float(stops.median()), color=HAIRLINE, linewidth=1, linestyle=":")
     words = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     ax.annotate(
-        f"lowest test error:\n{words}", (float(stops.median()), 0.98), xycoords=("data", "axes fraction"),
+        f"lowest test error:\n{words}", (float(stops.median()), height), xycoords=("data", "axes fraction"),
         xytext=(6, 0), textcoords="offset points", va="top", color=HAIRLINE, fontsize=11,
     )  # fmt: skip

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
+from collections.abc import Sequence
+from typing import Any
 
-import matplotlib.pyplot as plt
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
+from cleanprio_lib import experiments, figures
 from cleanprio_lib.claims import Judged
 from cleanprio_lib.data import Split
 from cleanprio_lib.runs import Recorded
@@ -54,31 +55,51 @@ def show(figure: Figure, *, name: str, caption: str, alt: str) -> None:
     """
     if not (name.strip() and caption.strip() and alt.strip()):
         raise ValueError(f"name, caption and alt must not be empty, got {name!r}, {caption!r}, {alt!r}")
-    content = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": name}):  # the same figure, the same bytes
-        figure.savefig(content, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    source = base64.b64encode(content.getvalue()).decode()
+    source = base64.b64encode(figures.svg(figure, salt=name)).decode()
     display(
         HTML(
-            f'<figure class="book-figure" id="{html.escape(name)}">'
+            f'<figure class="book-figure" style="margin: 1em 0" id="{html.escape(name)}">'
             f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(alt)}" style="{_IMAGE}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
     )
 
 
+def answer(text: str, *, summary: str = "Compare with your guess") -> None:
+    """Show a computed answer folded away, to be opened after the guess.
+
+    Args:
+        text: HTML.
+        summary: what is seen before it is opened.
+    """
+    display(HTML(f"<details class='answer'><summary>{html.escape(summary)}</summary><p>{text}</p></details>"))
+
+
 def describe(run: Recorded) -> str:
     """What a caption says of a recorded run: scale, data, sizes, epochs, seeds, machine."""
-    settings = run.settings
+    setting = _setting(run.settings, run.source)
+    return f"Recorded at {run.scale} scale: {setting}, {_seeds(run.seeds)}, on a {run.devices}."
+
+
+def describe_live(name: str, scale: str, split: Split, *, seeds: Sequence[int]) -> str:
+    """What a caption says of a run made while the page was built."""
+    setting = _setting(experiments.as_dict(experiments.settings_of(name, scale)), split.source)
+    return f"Run for this page at {scale} scale: {setting}, {_seeds(seeds)}."
+
+
+def _setting(settings: dict[str, Any], source: str) -> str:
+    training = settings["training"]
     images = f"{settings['train_samples']:,}" if settings["train_samples"] else "all"
-    count = len(run.seeds)
     return (
-        f"Recorded at {run.scale} scale: {run.source}, {images} training images, "
-        f"{settings['training']['epochs']} epochs of SGD (batch {settings['training']['batch_size']}, "
-        f"η = {settings['training']['learning_rate']:g}), {count} seed{'s' if count > 1 else ''} "
-        f"(line: mean; band: full range), on a {run.devices}."
+        f"{source}, {images} training images, {training['epochs']} epochs of SGD "
+        f"(batch {training['batch_size']}, η = {training['learning_rate']:g})"
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return "one seed, which is an example and not evidence"
+    return f"{len(seeds)} seeds (line: mean, band: full range)"
 
 
 def card(judged: Judged) -> None:

@@ -95,7 +95,7 @@ def train(
 
     Raises:
         FloatingPointError: the loss is no longer finite.
-        ValueError: the checkpoint belongs to another run.
+        ValueError: the checkpoint belongs to another run, or is past its last epoch.
     """
     _check_logits(model, task)
     device = task.x.device
@@ -105,7 +105,12 @@ def train(
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     identity = {**asdict(settings), "precision": precision, "seed": seed, "samples": len(task.x)}
+    del identity["epochs"]  # a finished run may go on for longer
     state = RunState(model, optimizer, identity, checkpoint)
+    if state.epoch > settings.epochs:
+        raise ValueError(
+            f"epochs must be at least {state.epoch}, at which {checkpoint} is, got {settings.epochs}"
+        )
     with (
         threads(state.threads),
         tqdm(
@@ -127,7 +132,7 @@ def train(
                     {name: f"{row[name]:.3f}" for name in ("test_error", "noisy_error") if name in row}
                 )
             state.advance(epoch, row, last=epoch == settings.epochs)
-    frame = pd.DataFrame(state.rows)
+    frame = pd.DataFrame([row for row in state.rows if settings.is_recorded(row["epoch"])])
     frame.attrs = {
         "precision": precision,
         "threads": state.threads,

@@ -64,10 +64,11 @@ def test_subset_errors_keep_each_role_in_its_color_and_style(frame):
 
 
 def test_labels_never_cover_each_other():
-    placed = figures._spread({"a": 0.50, "b": 0.51, "c": 0.0})
-    heights = sorted(placed.values())
-    assert list(placed) == ["c", "a", "b"]
-    assert np.diff(heights).min() >= 0.13
+    ends = [(figures.End("two\nlines", "k", 0.0), height) for height in (0.5, 0.51, 0.0, 0.99, 1.0)]
+    heights = [height for _, height in figures._spread(ends)]
+    assert np.diff(heights).min() >= 2 * figures.LINE_HEIGHT - 1e-12
+    assert heights[:2] == [0.0, 0.5]
+    assert heights[-1] <= 1.02 - figures.LINE_HEIGHT
 
 
 def test_roles_differ_in_more_than_color():

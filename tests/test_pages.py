@@ -47,7 +47,7 @@ def test_a_figure_carries_its_caption_and_escaped_alt_text(shown):
     figure, ax = plt.subplots()
     ax.plot([0, 1])
     pages.show(figure, name="fig-x", caption="A <em>line</em>.", alt='rises from "0" to 1')
-    assert '<figure class="book-figure" id="fig-x">' in shown[0].data
+    assert '<figure class="book-figure" style="margin: 1em 0" id="fig-x">' in shown[0].data
     assert "<figcaption>A <em>line</em>.</figcaption>" in shown[0].data
     assert 'alt="rises from &quot;0&quot; to 1"' in shown[0].data
     assert not plt.get_fignums()

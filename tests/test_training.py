@@ -177,6 +177,18 @@ def test_a_finished_checkpoint_gives_the_frame_back_without_training(tmp_path):
     pd.testing.assert_frame_equal(first, again, check_exact=True)
 
 
+def test_a_finished_run_may_go_on_for_longer_and_equals_the_long_one(tmp_path):
+    task, path, short = make_task(), tmp_path / "run.pt", replace(SETTINGS, epochs=3, record_every=2)
+    long = replace(short, epochs=6)
+    straight = train(make_model(task), task, long, seed=0, progress=False)
+    train(make_model(task), task, short, seed=0, checkpoint=path, progress=False)
+    extended = train(make_model(task), task, long, seed=0, checkpoint=path, progress=False)
+    assert extended.epoch.tolist() == [0, 2, 4, 6]
+    pd.testing.assert_frame_equal(extended, straight, check_exact=True)
+    with pytest.raises(ValueError, match=r"epochs must be at least 6, at which .*run.pt is, got 3"):
+        train(make_model(task), task, short, seed=0, checkpoint=path, progress=False)
+
+
 def test_atomic_path_leaves_the_old_file_when_the_block_fails(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
