@@ -171,7 +171,7 @@ def _label_ends(ax: Axes, ends: Sequence[End]) -> None:
 
 
 def _spread(ends: Sequence[tuple[End, float]]) -> list[tuple[End, float]]:
-    """Heights, in fractions of the axis, pushed up from below and then down from above until all have room."""
+    """Heights, in fractions of the axis, pushed up from below, then down from above, until all have room."""
     placed = sorted(ends, key=lambda pair: pair[1])
     room = [LINE_HEIGHT * (end.label.count("\n") + 1) for end, _ in placed]
     heights = [height for _, height in placed]

@@ -164,7 +164,7 @@ def train_epoch(
         optimizer.zero_grad()
         for indices in batch.split(part):
             with autocast:
-                logits = model(task.x[indices])
+                logits = model(task.x.index_select(0, indices))
             (sample_losses(logits.float(), task.given[indices]).sum() / len(batch)).backward()
         optimizer.step()
 

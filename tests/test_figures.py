@@ -67,7 +67,7 @@ def test_labels_never_cover_each_other():
     ends = [(figures.End("two\nlines", "k", 0.0), height) for height in (0.5, 0.51, 0.0, 0.99, 1.0)]
     heights = [height for _, height in figures._spread(ends)]
     assert np.diff(heights).min() >= 2 * figures.LINE_HEIGHT - 1e-12
-    assert heights[:2] == [0.0, 0.5]
+    np.testing.assert_allclose(heights[:2], [0.0, 0.5])
     assert heights[-1] <= 1.02 - figures.LINE_HEIGHT
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cleanprio_lib import checkpoints, models, training
+from cleanprio_lib import checkpoints, models, noise, training
 from cleanprio_lib.metrics import Task, subset_metrics
 from cleanprio_lib.training import TrainingSettings, train
 
@@ -132,6 +132,27 @@ def test_bfloat16_steps_stay_near_float32_and_weights_stay_float32():
     assert not np.array_equal(single.train_loss, half.train_loss)
     # bfloat16 keeps 8 bits; each of the 39 steps moves the loss by at most its own relative rounding.
     np.testing.assert_allclose(single.train_loss, half.train_loss, rtol=39 * 2**-8)
+
+
+def test_bfloat16_curves_lie_in_the_band_of_float32_seeds(stand_in):
+    x, true = torch.from_numpy(stand_in.x_train[:600]) / 255, stand_in.y_train[:600]
+    x_test, y_test = torch.from_numpy(stand_in.x_test[:300]) / 255, torch.from_numpy(stand_in.y_test[:300])
+    settings = TrainingSettings(epochs=25, batch_size=32, learning_rate=0.1, precision="float32")
+
+    def curves(precision):
+        frames = []
+        for seed in range(5):
+            labels = noise.uniform(true, 0.3, num_classes=10, seed=seed)
+            task = Task(x, torch.from_numpy(labels.given), torch.from_numpy(true), x_test, y_test, 10)
+            model = models.fully_connected(784, 64, num_outputs=10, seed=seed)
+            changed = replace(settings, precision=precision)
+            frames.append(train(model, task, changed, seed=seed, progress=False).set_index("epoch"))
+        return pd.concat(frames, keys=range(5), names=["seed"])
+
+    single, half = curves("float32"), curves("bfloat16").groupby("epoch").mean()
+    low, high = single.groupby("epoch").min(), single.groupby("epoch").max()
+    assert ((half >= low) & (half <= high)).all(axis=None)
+    assert not single.groupby("epoch").mean().equals(half)
 
 
 def test_divergence_is_an_error():
