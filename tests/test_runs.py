@@ -104,6 +104,7 @@ def test_other_settings_are_refused(recorder, monkeypatch):
     other = replace(experiments.settings_of("tiny", "quick"), level=0.2)
     scales = MappingProxyType(dict.fromkeys(experiments.SCALES, other))
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"tiny": Experiment("tiny", "nothing", scales)})
+    monkeypatch.setattr(experiments, "run", lambda *a, **k: pytest.fail("ran before it was refused"))
     with pytest.raises(
         ValueError, match=r"tiny-quick.json holds runs that do not belong .* settings was .*'level': 0.3"
     ):

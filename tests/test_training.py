@@ -95,6 +95,14 @@ def test_a_run_repeats_bit_for_bit_and_hears_its_seed():
     assert not np.array_equal(first.train_loss, other.train_loss)
 
 
+def test_each_epoch_and_each_seed_has_an_order_of_its_own():
+    orders = [
+        training.sample_order(50, epoch=epoch, seed=seed).tolist() for epoch in (1, 2) for seed in (0, 1)
+    ]
+    assert len({tuple(order) for order in orders}) == 4
+    assert all(sorted(order) == list(range(50)) for order in orders)
+
+
 def test_recorded_epochs_follow_the_settings():
     task = make_task()
     settings = replace(SETTINGS, epochs=11, record_every=4, dense_epochs=2)
@@ -228,6 +236,7 @@ KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
+import torch._dynamo  # seconds, that the first optimizer of each child would spend
 from cleanprio_lib import checkpoints, training
 from tests.test_training import KILL_SETTINGS, make_task, small_cnn
 
@@ -251,15 +260,21 @@ def attempt(folder, kill_after=None):
     return os.waitpid(child, 0)[1] == 0
 
 straight, killed = (Path(name) for name in sys.argv[1:])
+began = time.monotonic()
 assert attempt(straight)
+duration = time.monotonic() - began
 whole = (straight / "frame.csv").read_bytes()
-moments, kills = random.Random(0), 0
+moments, kills, reached = random.Random(0), 0, set()
 while kills < 20:
-    if attempt(killed, moments.uniform(0, 0.5)):
+    if attempt(killed, moments.uniform(0, duration / 2)):
         assert (killed / "frame.csv").read_bytes() == whole
         (killed / "run.pt").unlink()
     else:
         kills += 1
+        if (killed / "run.pt").exists():
+            reached.add(torch.load(killed / "run.pt", weights_only=True)["epoch"])
+# Kills before the first save or after the last would test nothing.
+assert len(reached - {-1, KILL_SETTINGS.epochs}) >= 5, reached
 assert attempt(killed)
 assert (killed / "frame.csv").read_bytes() == whole
 print(kills, sorted(path.name for path in killed.iterdir()))

@@ -14,8 +14,8 @@ REPAIRS = (
     # A bibliography is marked as a list whose entries carry roles that ARIA has withdrawn.
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
     (r' role="doc-(?:biblioentry|backlink)"', ""),
-    # pandas leaves the corner above its index empty: a cell, but no heading of anything.
-    (r"(<thead>\s*<tr[^>]*>\s*)<th></th>", r"\1<td></td>"),
+    # pandas leaves the corner above its index empty, and the row of a named index: cells that head nothing.
+    (r"<th></th>", "<td></td>"),
     # The left sidebar lies outside every landmark.
     (
         r'<div id="pst-primary-sidebar" class',
