@@ -36,7 +36,7 @@ class Claim:
         where: its place in the paper.
         experiment: the recorded run it rests on.
         rule: how the early stopping epoch was chosen.
-        measure: from a run's frame and its noise level to the numbers that decide.
+        measure: from the run to the numbers that decide.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Claim:
     where: str
     experiment: str
     rule: str
-    measure: Callable[[pd.DataFrame, float], tuple[Measured, ...]]
+    measure: Callable[[Recorded], tuple[Measured, ...]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge(claim: Claim, run: Recorded) -> Judged:
     """
     if run.on_stand_in or not run.intact:
         return Judged(claim, "not tested at this scale", (), run)
-    measured = claim.measure(run.frame, run.settings["level"])
+    measured = claim.measure(run)
     agreeing = sum(number.agrees for number in measured)
     verdict = "holds" if agreeing == len(measured) else "holds in part" if agreeing else "does not hold"
     return Judged(claim, verdict, measured, run)
@@ -78,8 +78,8 @@ def _above(quantity: str, values: pd.Series, bound: float, words: str) -> Measur
     return Measured(quantity, values.mean(), values.min(), values.max(), words, bool((values > bound).all()))
 
 
-def _fig_1(frame: pd.DataFrame, level: float) -> tuple[Measured, ...]:
-    stops = early_stopping.oracle(frame)
+def _fig_1(run: Recorded) -> tuple[Measured, ...]:
+    stops, level = early_stopping.oracle(run.frame), run.settings["level"]
     rise = stops.final_test_error / stops.test_error
     return (
         _below("lowest test error", stops.test_error, level / 2, f"below δ/2 = {level / 2:g}"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,7 +28,7 @@ MODELS: MappingProxyType[str, Callable[..., nn.Module]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that, with a seed and the data, decides a run.
+    """Everything that, with a seed and the data, decides a training run.
 
     Attributes:
         dataset: name for `data.load`.
@@ -47,16 +49,34 @@ class Settings:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A named experiment: what it reproduces and its settings at the scales quick, laptop and paper."""
+    """A named experiment: what it reproduces and how.
+
+    Attributes:
+        name: such as "fig-05-mnist-7v9".
+        reproduces: the figure or statement, in words.
+        scales: settings at the scales quick, laptop and paper; a frozen dataclass whose `dataset` is a name
+            for `data.load`, or None if the inputs are made from the seed.
+        measure: from settings, `seed` and `split` to a frame, for an experiment that does not train; None
+            for one that does, whose settings are `Settings`.
+    """
 
     name: str
     reproduces: str
-    scales: MappingProxyType[str, Settings]
+    scales: MappingProxyType[str, Any]
+    measure: Callable[..., pd.DataFrame] | None = None
 
 
-def _experiment(name: str, reproduces: str, paper: Settings, **smaller: Settings) -> Experiment:
-    scales = {scale: {**smaller, "paper": paper}[scale] for scale in SCALES}
-    return Experiment(name=name, reproduces=reproduces, scales=MappingProxyType(scales))
+def _experiment(
+    name: str,
+    reproduces: str,
+    paper: Any,
+    *,
+    measure: Callable[..., pd.DataFrame] | None = None,
+    **smaller: Any,
+) -> Experiment:
+    """Scales that are not given are the paper's own."""
+    scales = {scale: smaller.get(scale, paper) for scale in SCALES}
+    return Experiment(name, reproduces, MappingProxyType(scales), measure)
 
 
 _MNIST_CNN = Settings(
@@ -94,7 +114,7 @@ EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
 )
 
 
-def settings_of(name: str, scale: str) -> Settings:
+def settings_of(name: str, scale: str) -> Any:
     """Frozen settings of an experiment at a scale.
 
     Raises:
@@ -105,6 +125,11 @@ def settings_of(name: str, scale: str) -> Settings:
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {SCALES}, got {scale!r}")
     return EXPERIMENTS[name].scales[scale]
+
+
+def split_of(settings: Any, split: data.Split | None = None) -> data.Split | None:
+    """The data set that settings name, loaded unless it is given; None if they name none."""
+    return split if split is not None or settings.dataset is None else data.load(settings.dataset)
 
 
 def build_task(settings: Settings, split: data.Split, *, seed: int) -> Task:
@@ -144,28 +169,55 @@ def run(
         scale: "quick", "laptop" or "paper".
         seed: decides the noise, the initial weights and the order of the samples.
         split: data already loaded; None loads it.
-        device: "cpu", "cuda", …; None takes a GPU where there is one.
+        device: "cpu", "cuda", …; None takes a GPU where there is one. Measurements run on the CPU.
         checkpoint: file to save to and to resume from.
         progress: show a progress bar.
 
     Returns:
-        Columns `seed`, `epoch` and those of `metrics.subset_metrics`.
+        Columns `seed`, `epoch` and those of `metrics.subset_metrics`, or those of the measurement.
     """
     settings = settings_of(name, scale)
-    task = build_task(settings, split or data.load(settings.dataset), seed=seed).to(
-        device or default_device()
-    )
+    split = split_of(settings, split)
+    measure = EXPERIMENTS[name].measure
+    if measure is None:
+        assert split is not None  # a training run always names its data
+        description = f"{name} {scale} seed {seed}"
+        frame = _train(settings, split, seed, device, checkpoint, progress, description)
+    else:
+        frame = _timed(measure, settings, seed=seed, split=split)
+    frame.insert(0, "seed", seed)
+    return frame
+
+
+def _train(
+    settings: Settings,
+    split: data.Split,
+    seed: int,
+    device: str | None,
+    checkpoint: Path | None,
+    progress: bool,
+    description: str,
+) -> pd.DataFrame:
+    task = build_task(settings, split, seed=seed).to(device or default_device())
     model = build_model(settings, task, seed=seed).to(task.x.device)
-    frame = train(
+    return train(
         model,
         task,
         settings.training,
         seed=seed,
         checkpoint=checkpoint,
         progress=progress,
-        description=f"{name} {scale} seed {seed}",
+        description=description,
     )
-    frame.insert(0, "seed", seed)
+
+
+def _timed(measure: Callable[..., pd.DataFrame], settings: Any, **arguments: Any) -> pd.DataFrame:
+    """The frame of a measurement, with the facts about its making that a training run's frame has."""
+    started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    frame = measure(settings, **arguments)
+    frame.attrs.update(
+        threads=torch.get_num_threads(), started=started, seconds=round(time.monotonic() - began, 1)
+    )
     return frame
 
 
@@ -174,7 +226,7 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def as_dict(settings: Settings) -> dict[str, Any]:
+def as_dict(settings: Any) -> dict[str, Any]:
     """Settings as plain values, for provenance."""
     return asdict(settings)
 

@@ -14,7 +14,7 @@ from typing import Any
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from cleanprio_lib import experiments, figures
+from cleanprio_lib import experiments, figures, provenance
 from cleanprio_lib.claims import Judged
 from cleanprio_lib.data import Split
 from cleanprio_lib.runs import Recorded
@@ -81,14 +81,17 @@ def describe(run: Recorded) -> str:
     return f"Recorded at {run.scale} scale: {setting}, {_seeds(run.seeds)}, on a {run.devices}."
 
 
-def describe_live(name: str, scale: str, split: Split, *, seeds: Sequence[int]) -> str:
+def describe_live(name: str, scale: str, split: Split | None, *, seeds: Sequence[int]) -> str:
     """What a caption says of a run made while the page was built."""
-    setting = _setting(experiments.as_dict(experiments.settings_of(name, scale)), split.source)
+    source = split.source if split else provenance.MADE
+    setting = _setting(experiments.as_dict(experiments.settings_of(name, scale)), source)
     return f"Run for this page at {scale} scale: {setting}, {_seeds(seeds)}."
 
 
 def _setting(settings: dict[str, Any], source: str) -> str:
-    training = settings["training"]
+    training = settings.get("training")
+    if training is None:
+        return source
     images = f"{settings['train_samples']:,}" if settings["train_samples"] else "all"
     return (
         f"{source}, {images} training images, {training['epochs']} epochs of SGD "

@@ -15,16 +15,19 @@ import torch
 from cleanprio_lib import __version__, data, experiments
 
 PACKAGE = Path(__file__).parent
+MADE = "inputs made from the seed"
 SOURCES = ("noise", "models", "metrics", "checkpoints", "training", "experiments")
 
 
-def header(name: str, scale: str, settings: experiments.Settings, split: data.Split) -> dict[str, Any]:
+def header(name: str, scale: str, settings: Any, split: data.Split | None) -> dict[str, Any]:
     """What all seeds of a recorded run share: name, scale, frozen settings, data source and sha256."""
     return {
         "name": name,
         "scale": scale,
         "settings": experiments.as_dict(settings),
-        "data": {"source": split.source, "sha256": dict(split.sha256)},
+        "data": {"source": split.source, "sha256": dict(split.sha256)}
+        if split
+        else {"source": MADE, "sha256": {}},
     }
 
 

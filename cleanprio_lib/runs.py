@@ -30,7 +30,7 @@ class Recorded:
     Attributes:
         name: of the experiment.
         scale: "quick", "laptop" or "paper".
-        frame: a row for each (seed, recorded epoch).
+        frame: a row for each (seed, recorded epoch), or what an experiment that does not train measures.
         provenance: settings, data, and each seed's machine and duration.
         intact: the CSV still has the sha256 it was written with.
     """
@@ -53,7 +53,7 @@ class Recorded:
 
     @property
     def source(self) -> str:
-        """What the images were: "MNIST", "CIFAR-10" or a built-in stand-in."""
+        """What the inputs were: "MNIST", "CIFAR-10", a built-in stand-in, or made from the seed."""
         return self.provenance["data"]["source"]
 
     @property
@@ -137,7 +137,7 @@ def record(
     settings = experiments.settings_of(name, scale)
     folder = folder or recorded_folder()
     checkpoints = checkpoints or checkpoint_folder()
-    split = split or data.load(settings.dataset)
+    split = experiments.split_of(settings, split)
     header = provenance.header(name, scale, settings, split)
     refuse_other_settings(header, folder)
     source = provenance.source_sha256()  # of what runs: the files may be edited before it ends
@@ -202,8 +202,17 @@ def _read(name: str, scale: str, folder: Path) -> Recorded | None:
 
 def _frame(csv: Path) -> pd.DataFrame:
     """The CSV to the last bit, which the fast parser of older pandas is not."""
-    text = pd.read_csv(csv, dtype=str)
-    return text.astype({name: "int64" if name in ("seed", "epoch") else "float64" for name in text})
+    return pd.read_csv(csv, dtype=str, keep_default_na=False).apply(_parsed)
+
+
+def _parsed(texts: pd.Series) -> pd.Series:
+    """Whole numbers, else numbers (missing where empty), else the words themselves."""
+    if texts.str.fullmatch(r"-?\d+").all():
+        return texts.astype("int64")
+    try:
+        return texts.replace("", "nan").astype("float64")
+    except ValueError:
+        return texts
 
 
 def _entries(facts: Path) -> dict[str, Any]:
@@ -223,7 +232,7 @@ def _append(
         before = _frame(csv)
         kept.append(before[before.seed.isin([int(known) for known in entries if int(known) != seed])])
     entries = dict(sorted({**entries, str(seed): entry}.items(), key=lambda item: int(item[0])))
-    merged = pd.concat(kept).sort_values(["seed", "epoch"], kind="stable")
+    merged = pd.concat(kept).sort_values("seed", kind="stable")
     text = merged.to_csv(index=False, lineterminator="\n")
     content = {**header, "csv_sha256": provenance.sha256(text.encode()), "seeds": entries}
     for path, written in ((csv, text), (facts, json.dumps(content, indent=1) + "\n")):
@@ -251,7 +260,7 @@ def _summary(run: Recorded | None, unfinished: int) -> dict[str, Any]:
     return {
         "status": status + (f", {unfinished} more begun" if unfinished else ""),
         "seeds": ",".join(str(seed) for seed in run.seeds),
-        "epochs": str(int(run.frame.epoch.max())),
+        "epochs": str(int(run.frame.epoch.max())) if "epoch" in run.frame else "",
         "minutes a seed": f"{minutes:.1f}",
         "machine": run.devices,
     }

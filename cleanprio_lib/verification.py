@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -15,6 +16,9 @@ from cleanprio_lib.training import train
 
 ULP = 2.0**-23
 SENSITIVITY_FACTOR = 10.0
+# Measurements without training are float64: sums in another order move an angle by √(2·2⁻⁵²) = 2e-8 at most
+# times the few roundings of its cosine, and a sample by one bin.
+RESOLUTION = 1e-6
 
 
 def verify(
@@ -27,12 +31,13 @@ def verify(
     split: data.Split | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Re-run the first epochs of one recorded seed and compare every recorded number.
+    """Re-run the first epochs of one recorded seed, or its whole measurement, and compare every number.
 
     On the machine and with the thread count that recorded it a run repeats bit for bit. Elsewhere sums are
     rounded in another order, and training amplifies that. The tolerance is measured, not chosen: the same
     slice is run once more from weights changed by one unit in the last place; a column may differ by
-    ten times what that changes, and an error by two samples more.
+    ten times what that changes, and an error by two samples more. A measurement that does not train is
+    compared to `RESOLUTION`, in units of the column's largest value or of one, and whole numbers to two.
 
     Args:
         name: of the experiment.
@@ -51,11 +56,16 @@ def verify(
     """
     recorded = load(name, scale, folder=folder)
     settings = experiments.settings_of(name, recorded.scale)
-    split = split or data.load(settings.dataset)
+    split = experiments.split_of(settings, split)
     refuse_other_settings(
         provenance.header(name, recorded.scale, settings, split), folder or recorded_folder()
     )
     seed = recorded.seeds[0] if seed is None else seed
+    measure = experiments.EXPERIMENTS[name].measure
+    if measure is not None:
+        measured = experiments.run(name, recorded.scale, seed=seed, split=split)
+        return _compared(measured, recorded.frame[recorded.frame.seed == seed])
+    assert split is not None  # a training run always names its data
     machine = recorded.provenance["seeds"][str(seed)]
     sliced = replace(
         settings, training=replace(settings.training, epochs=epochs, precision=machine["precision"])
@@ -70,6 +80,28 @@ def verify(
         tolerance = SENSITIVITY_FACTOR * (nudged.loc[common] - again.loc[common]).abs().max()
         tolerance += _two_samples(experiments.build_task(sliced, split, seed=seed), sliced)
     return pd.DataFrame({"difference": difference, "tolerance": tolerance, "agrees": difference <= tolerance})
+
+
+def _compared(again: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
+    """Largest difference of every column between two measurements; one of words differs by 0 or 1."""
+    if list(again) != list(wanted) or len(again) != len(wanted):
+        raise ValueError(
+            f"the recorded run has {len(wanted)} rows of {list(wanted)}, "
+            f"this code makes {len(again)} rows of {list(again)}"
+        )
+    rows = {}
+    for column in again:
+        new, old = again[column].to_numpy(), wanted[column].to_numpy()
+        if old.dtype.kind == "f":
+            same = (new == old) | (np.isnan(new) & np.isnan(old))
+            difference = float(np.where(same, 0.0, np.abs(new - old)).max())
+            rows[column] = (difference, RESOLUTION * max(1.0, float(np.nanmax(np.abs(old), initial=0.0))))
+        elif old.dtype.kind == "i":
+            rows[column] = (float(np.abs(new - old).max()), 2.0)
+        else:
+            rows[column] = (float((new != old).any()), 0.0)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "tolerance"])
+    return table.assign(agrees=table.difference <= table.tolerance)
 
 
 def _slice(

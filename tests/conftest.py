@@ -1,7 +1,10 @@
 """A tiny experiment that runs in a second, for everything that handles runs."""
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cleanprio_lib import data, experiments
@@ -29,3 +32,31 @@ def tiny(monkeypatch):
     scales = MappingProxyType(dict.fromkeys(experiments.SCALES, TINY))
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"tiny": Experiment("tiny", "nothing", scales)})
     return "tiny"
+
+
+@dataclass(frozen=True)
+class DiceSettings:
+    """A measurement that needs no data: numbers, counts and words."""
+
+    throws: int = 4
+    dataset: None = None
+
+
+def throw(settings, *, seed, split):
+    generator = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "hand": ["left", "right"] * (settings.throws // 2),
+            "eyes": generator.integers(1, 7, settings.throws),
+            "height": [*generator.random(settings.throws - 1), np.nan],
+        }
+    )
+
+
+@pytest.fixture
+def dice(monkeypatch):
+    """Name of an experiment that measures without training."""
+    scales = MappingProxyType(dict.fromkeys(experiments.SCALES, DiceSettings()))
+    known = {"dice": Experiment("dice", "nothing", scales, throw)}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", known)
+    return "dice"

@@ -207,3 +207,16 @@ def test_committed_runs_are_intact_and_current():
         )
         assert recorded.settings == settings, f"{path}: the settings in experiments.py have changed since"
         assert not recorded.on_stand_in
+
+
+def test_a_measurement_without_data_is_recorded_to_the_last_bit(dice, tmp_path):
+    for seeds in ([1], [0, 1]):
+        recorded = runs.record(dice, "quick", seeds, folder=tmp_path, checkpoints=tmp_path)
+    direct = pd.concat([experiments.run(dice, "quick", seed=s) for s in (0, 1)], ignore_index=True)
+    direct.attrs = {}
+    pd.testing.assert_frame_equal(recorded.frame, direct, check_exact=True)
+    assert list(recorded.frame.dtypes.astype(str)) == ["int64", "str", "int64", "float64"]
+    assert recorded.source == "inputs made from the seed"
+    assert not recorded.on_stand_in
+    assert runs.table(folder=tmp_path, checkpoints=tmp_path).epochs.tolist() == ["", "", ""]
+    assert set(recorded.provenance["seeds"]["0"]) >= {"seconds", "threads", "started", "source_sha256"}

@@ -74,3 +74,24 @@ def test_only_the_first_epochs_are_compared(recorded, stand_in, monkeypatch):
     assert _verify(recorded, stand_in, epochs=1).agrees.all()
     assert seen == [1]
     assert TINY.training.epochs > 1
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "agrees"),
+    [
+        ("height", lambda old: old + 5e-7, True),
+        ("height", lambda old: old + 2e-6, False),
+        ("eyes", lambda old: old + 2, True),
+        ("eyes", lambda old: old + 3, False),
+        ("hand", lambda old: old.replace("left", "right"), False),
+        ("height", lambda old: old.fillna(0.0), False),
+    ],
+)
+def test_a_measurement_is_compared_number_by_number(dice, tmp_path, column, change, agrees):
+    recorded = runs.record(dice, "quick", [0, 3], folder=tmp_path, checkpoints=tmp_path)
+    assert (verification.verify(dice, "quick", folder=tmp_path).difference == 0).all()
+    edited = recorded.frame.assign(**{column: change(recorded.frame[column])})
+    edited.to_csv(tmp_path / "dice-quick.csv", index=False)
+    result = verification.verify(dice, "quick", seed=3, folder=tmp_path)
+    assert result.index[~result.agrees].tolist() == ([] if agrees else [column])
+    assert result.difference[column] > 0 or not agrees
