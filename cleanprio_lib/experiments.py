@@ -104,9 +104,9 @@ EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
                 ),
                 quick=replace(
                     _MNIST_CNN,
-                    train_samples=2_000,
+                    train_samples=2_200,
                     test_samples=1_000,
-                    training=TrainingSettings(epochs=20, batch_size=32, learning_rate=0.15, measured=1_000),
+                    training=TrainingSettings(epochs=18, batch_size=32, learning_rate=0.1, measured=1_000),
                 ),
             ),
         )

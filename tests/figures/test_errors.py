@@ -1,4 +1,4 @@
-"""Figures draw what they are given, in the roles' colours and styles."""
+"""Figures of errors draw what they are given, in the roles' colours and styles."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -61,16 +61,3 @@ def test_subset_errors_keep_each_role_in_its_color_and_style(frame):
         assert any(text.get_text() == role.label for text in ax.texts)
     assert curves["#009E73"].get_linestyle() == "-"
     assert curves["#D55E00"].get_linestyle() == "--"
-
-
-def test_labels_never_cover_each_other():
-    ends = [(figures.End("two\nlines", "k", 0.0), height) for height in (0.5, 0.51, 0.0, 0.99, 1.0)]
-    heights = [height for _, height in figures._spread(ends)]
-    assert np.diff(heights).min() >= 2 * figures.LINE_HEIGHT - 1e-12
-    np.testing.assert_allclose(heights[:2], [0.0, 0.5])
-    assert heights[-1] <= 1.02 - figures.LINE_HEIGHT
-
-
-def test_roles_differ_in_more_than_color():
-    looks = [(str(role.linestyle), role.label) for role in figures.ROLES.values()]
-    assert len(set(looks)) == len(looks)

@@ -1,0 +1,14 @@
+"""The paper's claims, each judged by a pure function of a recorded run."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from cleanprio_lib.claims import u_curve
+from cleanprio_lib.claims.judging import VERDICTS, Claim, Judged, Measured, judge
+
+CLAIMS: MappingProxyType[str, Claim] = MappingProxyType(
+    {claim.id: claim for module in (u_curve,) for claim in module.CLAIMS}
+)
+
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Judged", "Measured", "judge"]

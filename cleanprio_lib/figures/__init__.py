@@ -1,0 +1,30 @@
+"""The one visual style, and one function for each kind of picture."""
+
+from cleanprio_lib.figures.errors import subset_errors, total_errors, words_subset_errors, words_total_errors
+from cleanprio_lib.figures.style import (
+    BAND,
+    HAIRLINE,
+    LINE_HEIGHT,
+    ROLES,
+    End,
+    Role,
+    label_ends,
+    set_style,
+    svg,
+)
+
+__all__ = [
+    "BAND",
+    "HAIRLINE",
+    "LINE_HEIGHT",
+    "ROLES",
+    "End",
+    "Role",
+    "label_ends",
+    "set_style",
+    "subset_errors",
+    "svg",
+    "total_errors",
+    "words_subset_errors",
+    "words_total_errors",
+]

@@ -1,0 +1,112 @@
+"""The one visual style: what each role looks like, how lines are named, how a figure becomes SVG.
+
+One role keeps one colour and one line style throughout the book: clean bluish green and solid, noisy
+vermilion and dashed, other blue and dotted, test near-black, training grey. The palette is Okabe and Ito's,
+told apart with any colour vision.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+SIZE = (6.2, 3.9)
+BAND = 0.2
+LINE_HEIGHT = 0.065
+
+
+@dataclass(frozen=True)
+class Role:
+    """How a quantity is drawn and what its line is called."""
+
+    label: str
+    color: str
+    linestyle: str | tuple[int, tuple[int, ...]] = "-"
+
+
+ROLES = {
+    "test_error": Role("test", "#1a1a1a"),
+    "train_error": Role("training\n(given labels)", "#808080", (0, (6, 1))),
+    "clean_error": Role("clean subset", "#009E73"),
+    "noisy_error": Role("noisy subset,\ngiven labels", "#D55E00", "--"),
+    "noisy_true_error": Role("noisy subset,\ntrue labels", "#CC79A7", "-."),
+    "clean": Role("clean", "#009E73"),
+    "noisy": Role("noisy", "#D55E00", "--"),
+    "other": Role("other", "#0072B2", ":"),
+}
+HAIRLINE = "#666666"
+
+
+def set_style() -> None:
+    """Use the book's style for every figure made from here on."""
+    sns.set_theme(
+        context="notebook",
+        style="ticks",
+        rc={
+            "figure.figsize": SIZE,
+            "figure.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": HAIRLINE,
+            "font.size": 12,
+            "axes.labelsize": 12,
+            "xtick.labelsize": 11,
+            "ytick.labelsize": 11,
+            "lines.linewidth": 2,
+        },
+    )
+
+
+def svg(figure: Figure, *, salt: str) -> bytes:
+    """The figure as SVG, the same bytes for the same figure; it is closed.
+
+    Args:
+        figure: drawn by one of the functions above.
+        salt: keeps the ids of several figures on one page apart.
+    """
+    content = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(content, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return content.getvalue()
+
+
+@dataclass(frozen=True)
+class End:
+    """The right end of a line: what to write there, in which colour, at which height of the axis."""
+
+    label: str
+    color: str
+    height: float
+
+
+def label_ends(ax: Axes, ends: Sequence[End]) -> None:
+    """Write each line's name at its end, moved just so far that none covers another."""
+    low, high = ax.get_ylim()
+    for end, height in _spread([(end, (end.height - low) / (high - low)) for end in ends]):
+        ax.annotate(
+            end.label, (1.015, height), xycoords="axes fraction", va="center", color=end.color, fontsize=11,
+            linespacing=0.95, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _spread(ends: Sequence[tuple[End, float]]) -> list[tuple[End, float]]:
+    """Heights, in fractions of the axis, pushed up from below, then down from above, until all have room."""
+    placed = sorted(ends, key=lambda pair: pair[1])
+    room = [LINE_HEIGHT * (end.label.count("\n") + 1) for end, _ in placed]
+    heights = [height for _, height in placed]
+    for below, above in pairwise(range(len(heights))):
+        heights[above] = max(heights[above], heights[below] + (room[below] + room[above]) / 2)
+    ceiling = 1.02
+    for index in reversed(range(len(heights))):
+        heights[index] = min(heights[index], ceiling - room[index] / 2)
+        ceiling = heights[index] - room[index] / 2
+    return [(end, height) for (end, _), height in zip(placed, heights, strict=True)]
