@@ -90,6 +90,50 @@ def mnist_cnn(*, num_classes: int = 10, seed: int) -> nn.Sequential:
         )
 
 
+class Residual(nn.Module):
+    """A branch added to its own input."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x)
+
+
+def resnet9(*, num_classes: int = 10, width: int = 64, seed: int) -> nn.Sequential:
+    """The paper's CIFAR-10 network: eight convolutions with batch normalisation and Mish, and a linear layer.
+
+    Maps (n, 3, 32, 32) to (n, num_classes).
+
+    Args:
+        num_classes: $C$.
+        width: channels of the first convolution, 64 in the paper; the others have 2 and 4 times as many.
+        seed: of the initial weights.
+
+    Source: the notebook that appendix B of the paper cites for its ResNet-9; nothing works in place here.
+    """
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    with _seeded(seed):
+        return nn.Sequential(
+            _conv_block(3, width),
+            _conv_block(width, 2 * width, pool=True),
+            Residual(nn.Sequential(_conv_block(2 * width, 2 * width), _conv_block(2 * width, 2 * width))),
+            _conv_block(2 * width, 4 * width, pool=True),
+            _conv_block(4 * width, 4 * width, pool=True),
+            Residual(nn.Sequential(_conv_block(4 * width, 4 * width), _conv_block(4 * width, 4 * width))),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(16 * width, num_classes),
+        )
+
+
+def _conv_block(fan_in: int, fan_out: int, *, pool: bool = False) -> nn.Sequential:
+    layers = [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.BatchNorm2d(fan_out), nn.Mish()]
+    return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
+
+
 def _ntk_linear(fan_in: int, fan_out: int) -> nn.Linear:
     layer = nn.Linear(fan_in, fan_out, bias=False)
     nn.init.normal_(layer.weight)

@@ -47,7 +47,12 @@ def test_linear_net_is_linear():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda seed: models.mnist_cnn(seed=seed), lambda seed: models.fully_connected(4, 4, seed=seed)]
+    "make",
+    [
+        lambda seed: models.mnist_cnn(seed=seed),
+        lambda seed: models.fully_connected(4, 4, seed=seed),
+        lambda seed: models.resnet9(width=4, seed=seed),
+    ],
 )
 def test_seed_decides_the_weights_and_nothing_else_is_touched(make):
     torch.manual_seed(7)
@@ -68,6 +73,41 @@ def test_mnist_cnn_is_the_papers():
     pooled = nn.functional.max_pool2d(torch.relu(conv_2(torch.relu(conv_1(x)))), 2)
     by_hand = linear_2(torch.relu(linear_1(pooled.flatten(1))))
     assert torch.equal(net(x), by_hand)
+
+
+@pytest.mark.parametrize("width", [4, 64])
+def test_resnet9_is_the_papers(width):
+    net = models.resnet9(width=width, seed=0).eval()
+    convolutions = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    factors = [(3 / width, 1), (1, 2), (2, 2), (2, 2), (2, 4), (4, 4), (4, 4), (4, 4)]
+    assert [layer.weight.shape for layer in convolutions] == [
+        (out * width, round(into * width), 3, 3) for into, out in factors
+    ]
+    assert net[-1].weight.shape == (10, 16 * width)
+    if width == 64:
+        assert sum(map(torch.numel, net.parameters())) == 2_449_418
+    assert not any(getattr(layer, "inplace", False) for layer in net.modules())
+
+
+def test_resnet9_is_its_blocks_in_order():
+    net = models.resnet9(num_classes=3, width=4, seed=0).eval()
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
+    block = [
+        lambda h, conv=conv, norm=norm: nn.functional.mish(norm(conv(h)))
+        for conv, norm in zip(layers[::2], layers[1::2], strict=True)
+    ]
+    pool = nn.MaxPool2d(2)
+    h = pool(block[1](block[0](x)))
+    h = h + block[3](block[2](h))
+    h = pool(block[5](pool(block[4](h))))
+    h = h + block[7](block[6](h))
+    torch.testing.assert_close(net(x), net[-1](pool(h).flatten(1)))
+
+
+def test_resnet9_names_a_bad_width():
+    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+        models.resnet9(width=0, seed=0)
 
 
 @pytest.mark.parametrize(

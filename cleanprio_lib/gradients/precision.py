@@ -1,0 +1,41 @@
+"""Full precision for a measurement, whatever its caller has switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Others = ParamSpec("Others")
+Result = TypeVar("Result")
+
+
+def in_full_precision(
+    measure: Callable[Concatenate[nn.Module, Tensor, Others], Result],
+) -> Callable[Concatenate[nn.Module, Tensor, Others], Result]:
+    """Make a function of a model and (n, ...) inputs compute without autocast and without TensorFloat-32."""
+
+    @wraps(measure)
+    def measured(model: nn.Module, x: Tensor, *args: Others.args, **kwargs: Others.kwargs) -> Result:
+        with _full_precision(x.device), torch.inference_mode(False), torch.no_grad():
+            return measure(model, x, *args, **kwargs)
+
+    return measured
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Neither of the two, whose gradients are degrees off."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda":
+            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+            torch.backends.cudnn.allow_tf32 = False
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        stack.callback(torch.set_float32_matmul_precision, precision)
+        yield
