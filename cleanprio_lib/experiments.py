@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cleanprio_lib import data, models, noise
+from cleanprio_lib.measurements import (
+    derivative_angles,
+    derivatives_in_training,
+    initial_gradients,
+    sample_gradients,
+)
 from cleanprio_lib.metrics import Task
 from cleanprio_lib.training import TrainingSettings, train
 
@@ -108,6 +114,84 @@ EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
                     test_samples=1_000,
                     training=TrainingSettings(epochs=18, batch_size=32, learning_rate=0.1, measured=1_000),
                 ),
+            ),
+            _experiment(
+                "fig-02-derivative-angles",
+                "Figure 2: angle between derivatives over angle between inputs, six nets",
+                paper=derivative_angles.CircleSettings(),
+                measure=derivative_angles.on_circle,
+            ),
+            _experiment(
+                "fig-02-finite-width",
+                "Theorem 3.1 at finite width: deviation from the infinitely wide net",
+                paper=derivative_angles.WidthSettings(),
+                measure=derivative_angles.over_widths,
+                quick=derivative_angles.WidthSettings(widths=(64, 128, 256, 512)),
+            ),
+            _experiment(
+                "fig-03-clusters",
+                "Figure 3: angles between derivatives within and between two clusters",
+                paper=derivative_angles.ClusterSettings(),
+                measure=derivative_angles.in_clusters,
+            ),
+            _experiment(
+                "lem-a.2-gram",
+                "Lemma A.2: variances of the entries of a wide random matrix's Gram matrix",
+                paper=derivative_angles.GramSettings(),
+                measure=derivative_angles.gram_variances,
+            ),
+            _experiment(
+                "sec-1-class-angles",
+                "Section 1: derivatives of samples of one class are closer than those of two",
+                paper=derivative_angles.ClassSettings(),
+                measure=derivative_angles.in_classes,
+            ),
+            _experiment(
+                "rem-3.3-derivatives-in-training",
+                "Remark 3.3: derivatives during training, against those at initialisation",
+                paper=derivatives_in_training.DescentSettings(),
+                measure=derivatives_in_training.in_training,
+                quick=derivatives_in_training.DescentSettings(widths=(32, 128, 512), epochs=100),
+            ),
+            _experiment(
+                "eq-05-formula",
+                "Equation 5: the gradient of a loss is the residual times the derivative of the logit",
+                paper=initial_gradients.FormulaSettings(),
+                measure=initial_gradients.formula,
+            ),
+            _experiment(
+                "fig-04-clusters",
+                "Figure 4, left: directions of sample gradients, clean, other and noisy, of two clusters",
+                paper=sample_gradients.AngleSettings(None, None, per_class=500),
+                measure=sample_gradients.angles,
+            ),
+            _experiment(
+                "fig-04-mnist-0v1",
+                "Figure 4, right, as in its caption: zeros and ones, one hidden layer",
+                paper=sample_gradients.AngleSettings((0, 1), "mnist"),
+                measure=sample_gradients.angles,
+                quick=sample_gradients.AngleSettings((0, 1), "mnist", per_class=300),
+            ),
+            _experiment(
+                "fig-04-mnist-7v9",
+                "Figure 4, right, as in appendix B: sevens and nines, two hidden layers",
+                paper=sample_gradients.AngleSettings((7, 9), "mnist", depth=3),
+                measure=sample_gradients.angles,
+                quick=sample_gradients.AngleSettings((7, 9), "mnist", per_class=300, depth=3),
+            ),
+            _experiment(
+                "eq-08-initial-ratio",
+                "Equations 8 and 9: clean against noisy gradient of each class before the first step",
+                paper=initial_gradients.RatioSettings(),
+                measure=initial_gradients.initial_ratios,
+                quick=initial_gradients.RatioSettings(samples=800),
+            ),
+            _experiment(
+                "sec-1-projections",
+                "Section 1: sample gradients projected on the gradient of the whole noisy set",
+                paper=sample_gradients.ProjectionSettings(),
+                measure=sample_gradients.projections,
+                quick=sample_gradients.ProjectionSettings(nets=((2, 0.3),), per_class=300),
             ),
         )
     }

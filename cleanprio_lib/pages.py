@@ -119,6 +119,7 @@ def card(judged: Judged) -> None:
         f"<tbody>{rows}</tbody></table>"
     )
     claim, run = judged.claim, judged.run
+    stopping = f"Early stopping: {html.escape(claim.rule)}. " if claim.rule else ""
     display(
         HTML(
             f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
@@ -127,8 +128,7 @@ def card(judged: Judged) -> None:
             f"{html.escape(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong></p>"
             f"{table if judged.measured else ''}"
-            f"<p>{html.escape(describe(run))} Seeds {', '.join(map(str, run.seeds))}. "
-            f"Early stopping: {html.escape(claim.rule)}. "
+            f"<p>{html.escape(describe(run))} Seeds {', '.join(map(str, run.seeds))}. {stopping}"
             f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
             f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
             "</section>"

@@ -1,6 +1,7 @@
 """What pages show: escaped, captioned, and loud about stand-in data."""
 
 import json
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -36,8 +37,6 @@ def test_a_stand_in_gets_a_banner(shown, stand_in):
 
 
 def test_real_data_get_none(shown, stand_in):
-    from dataclasses import replace
-
     pages.banner(replace(stand_in, origin="folder", source="MNIST"))
     assert "stand-in-banner" not in shown[0].data
     assert "MNIST was read from the folder" in shown[0].data
@@ -76,6 +75,12 @@ def test_a_card_says_claim_numbers_verdict_and_where_the_data_are(shown):
         "book/recorded/fig-01-mnist-cnn-quick.csv", "needs true test labels",
     ):  # fmt: skip
         assert words in content
+
+
+def test_a_card_speaks_of_early_stopping_only_where_something_is_stopped(shown):
+    for rule in (CLAIMS["fig-1"].rule, None):
+        pages.card(judge(replace(CLAIMS["fig-1"], rule=rule), _run()))
+    assert ["Early stopping" in card.data for card in shown] == [True, False]
 
 
 def test_a_card_shows_no_numbers_on_a_stand_in(shown):

@@ -33,7 +33,7 @@ class Claim:
         statement: what the paper says, made precise.
         where: its place in the paper.
         experiment: the recorded run it rests on.
-        rule: how the early stopping epoch was chosen.
+        rule: how the early stopping epoch was chosen; None where nothing is stopped.
         measure: from the run to the numbers that decide.
     """
 
@@ -41,7 +41,7 @@ class Claim:
     statement: str
     where: str
     experiment: str
-    rule: str
+    rule: str | None
     measure: Callable[[Recorded], tuple[Measured, ...]]
 
 
@@ -74,3 +74,8 @@ def below(quantity: str, values: pd.Series, bound: float, words: str) -> Measure
 
 def above(quantity: str, values: pd.Series, bound: float, words: str) -> Measured:
     return Measured(quantity, values.mean(), values.min(), values.max(), words, bool((values > bound).all()))
+
+
+def within(quantity: str, values: pd.Series, low: float, high: float, words: str) -> Measured:
+    agrees = bool(values.between(low, high).all())
+    return Measured(quantity, values.mean(), values.min(), values.max(), words, agrees)

@@ -40,6 +40,14 @@ ROLES = {
     "clean": Role("clean", "#009E73"),
     "noisy": Role("noisy", "#D55E00", "--"),
     "other": Role("other", "#0072B2", ":"),
+    "relu_2": Role("ReLU, L = 2", "#332288"),
+    "relu_3": Role("ReLU, L = 3", "#882255", (0, (5, 1))),
+    "relu_5": Role("ReLU, L = 5", "#7A7A1F", (0, (3, 1, 1, 1))),
+    "linear_2": Role("linear, L = 2", "#595959", (0, (1, 1))),
+    "linear_3": Role("linear, L = 3", "#595959", (0, (4, 2))),
+    "linear_5": Role("linear, L = 5", "#595959", (0, (2, 2))),
+    "within": Role("within", "#1F7A9E"),
+    "between": Role("between", "#B35C00", (0, (5, 2))),
 }
 HAIRLINE = "#666666"
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from cleanprio_lib.claims import CLAIMS, judge
+from cleanprio_lib.claims.judging import within
 from cleanprio_lib.runs import Recorded
 
 
@@ -47,3 +48,9 @@ def test_stand_in_and_edited_runs_test_nothing(change):
 def test_ids_are_their_keys():
     assert all(claim.id == key for key, claim in CLAIMS.items())
     assert replace(CLAIMS["fig-1"], id="x").id == "x"
+
+
+@pytest.mark.parametrize(("low", "high", "agrees"), [(1, 3, True), (1.1, 3, False), (1, 2.9, False)])
+def test_within_asks_every_seed(low, high, agrees):
+    number = within("x", pd.Series([1.0, 3.0]), low, high, "words")
+    assert (number.mean, number.low, number.high, number.agrees) == (2, 1, 3, agrees)
