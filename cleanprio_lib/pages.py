@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,11 @@ from matplotlib.figure import Figure
 from cleanprio_lib import experiments, figures, provenance
 from cleanprio_lib.claims import Judged
 from cleanprio_lib.data import Split
+from cleanprio_lib.explorers.lettering import in_html
 from cleanprio_lib.runs import Recorded
 
+POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d+)\b")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not tested at this scale": "–"}
 
 
@@ -102,13 +106,24 @@ def _setting(settings: dict[str, Any], source: str) -> str:
 def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
         return "one seed, which is an example and not evidence"
-    return f"{len(seeds)} seeds (line: mean, band: full range)"
+    return f"{len(seeds)} seeds"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Sorted whole numbers with their runs written as ranges: "0–4, 7"."""
+    runs_of: list[list[int]] = []
+    for seed in seeds:
+        if runs_of and seed == runs_of[-1][-1] + 1:
+            runs_of[-1].append(seed)
+        else:
+            runs_of.append([seed])
+    return ", ".join(f"{own[0]}–{own[-1]}" if len(own) > 1 else str(own[0]) for own in runs_of)
 
 
 def card(judged: Judged) -> None:
     """Show a claim: its statement, what it needs, what was measured, and the verdict."""
     rows = "".join(
-        f"<tr><th scope='row'>{html.escape(number.quantity)}</th><td>{html.escape(number.needed)}</td>"
+        f"<tr><th scope='row'>{in_html(number.quantity)}</th><td>{_powers(in_html(number.needed))}</td>"
         f"<td>{_number(number.mean)} [{_number(number.low)}, {_number(number.high)}]</td>"
         f"<td>{'yes' if number.agrees else 'no'}</td></tr>"
         for number in judged.measured
@@ -125,10 +140,10 @@ def card(judged: Judged) -> None:
             f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
             f'style="{_CARD}">'
             f"<p><strong>Claim <code>{claim.id}</code></strong> ({html.escape(claim.where)}): "
-            f"{html.escape(claim.statement)}</p>"
+            f"{in_html(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong></p>"
             f"{table if judged.measured else ''}"
-            f"<p>{html.escape(describe(run))} Seeds {', '.join(map(str, run.seeds))}. {stopping}"
+            f"<p>{html.escape(describe(run))} Seeds {_ranges(run.seeds)}. {stopping}"
             f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
             f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
             "</section>"
@@ -137,7 +152,17 @@ def card(judged: Judged) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "–"
+    return _powers(f"{value:.4g}") if math.isfinite(value) else "–"
+
+
+def _powers(text: str) -> str:
+    """Text with powers of ten as people write them: 4.5e-08 becomes 4.5 × 10⁻⁸, and 1e-05 becomes 10⁻⁵."""
+    return POWER.sub(
+        lambda found: (
+            ("" if found[1] == "1" else f"{found[1]} × ") + f"10{str(int(found[2])).translate(SUPERSCRIPTS)}"
+        ),
+        text,
+    )
 
 
 def _real_name(split: Split) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cleanprio_lib import pages
-from cleanprio_lib.claims import CLAIMS, judge
+from cleanprio_lib.claims import CLAIMS, Measured, judge
 from cleanprio_lib.runs import Recorded
 
 
@@ -87,6 +87,22 @@ def test_a_card_shows_no_numbers_on_a_stand_in(shown):
     pages.card(judge(CLAIMS["fig-1"], _run(data={"source": "built-in stand-in for MNIST"})))
     assert "Not tested at this scale" in shown[0].data
     assert "<table" not in shown[0].data
+
+
+def test_a_card_writes_subscripts_and_ranges_of_seeds(shown):
+    run = _run(seeds={str(seed): {"device": "2-core CPU"} for seed in (0, 1, 2, 4, 6, 7)})
+    pages.card(judge(replace(CLAIMS["fig-1"], statement="θ_h < θ_d & so on"), run))
+    content = shown[0].data
+    assert "θ<sub>h</sub> &lt; θ<sub>d</sub> &amp; so on" in content
+    assert "6 seeds, on a 2-core CPU. Seeds 0–2, 4, 6–7. " in content
+
+
+def test_a_card_writes_numbers_as_people_do(shown):
+    def measure(run):
+        return (Measured("error", 4.52e-8, -1e-8, 174.84, "below 1e-05 or 1e+03", True),)
+
+    pages.card(judge(replace(CLAIMS["fig-1"], measure=measure), _run()))
+    assert "<td>below 10⁻⁵ or 10³</td><td>4.52 × 10⁻⁸ [-10⁻⁸, 174.8]</td>" in shown[0].data
 
 
 def test_found_is_markdown(shown):

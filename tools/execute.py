@@ -123,8 +123,10 @@ def digest(book: Book, data: dict[str, Any]) -> str:
     recorded = book.root / "book" / "recorded"
     files = [
         book.root / "requirements.txt",
-        *sorted(book.root.glob("cleanprio_lib/**/*.py")),
-        *sorted([*recorded.glob("*.csv"), *recorded.glob("*.json")]),
+        *sorted(
+            file for kind in ("py", "css", "js") for file in book.root.glob(f"cleanprio_lib/**/*.{kind}")
+        ),
+        *sorted([*recorded.rglob("*.csv"), *recorded.rglob("*.json")]),
     ]
     lines = [f"{file.relative_to(book.root)} {file_digest(file)}" for file in files if file.exists()]
     lines += [f"{name} {facts['origin']} {sorted(facts['sha256'].items())}" for name, facts in data.items()]

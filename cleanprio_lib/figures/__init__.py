@@ -13,6 +13,14 @@ from cleanprio_lib.figures.derivative_angles import (
     words_finite_width,
 )
 from cleanprio_lib.figures.errors import subset_errors, total_errors, words_subset_errors, words_total_errors
+from cleanprio_lib.figures.sample_gradients import (
+    initial_ratios,
+    projections,
+    sample_gradient_angles,
+    words_initial_ratios,
+    words_projections,
+    words_sample_gradient_angles,
+)
 from cleanprio_lib.figures.style import (
     BAND,
     HAIRLINE,
@@ -37,7 +45,10 @@ __all__ = [
     "derivative_angles",
     "derivatives_in_training",
     "finite_width",
+    "initial_ratios",
     "label_ends",
+    "projections",
+    "sample_gradient_angles",
     "set_style",
     "subset_errors",
     "svg",
@@ -47,6 +58,9 @@ __all__ = [
     "words_derivative_angles",
     "words_derivatives_in_training",
     "words_finite_width",
+    "words_initial_ratios",
+    "words_projections",
+    "words_sample_gradient_angles",
     "words_subset_errors",
     "words_total_errors",
 ]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 from numpy.typing import NDArray
 
-from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, End, label_ends
+from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, WIDTH, End, label_ends
 
 MARKERS = {2: "o", 3: "s", 5: "^"}
 INPUT_ANGLE = r"angle between inputs $\theta_d$ (degrees)"
@@ -26,7 +26,7 @@ def derivative_angles(table: pd.DataFrame) -> Figure:
 
     Source: Figure 2 of the paper.
     """
-    figure, ax = plt.subplots(figsize=(6.2, 4.6))
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.9))
     ends = []
     for place, (name, own) in enumerate(_nets(table)):
         role = ROLES[name]
@@ -59,7 +59,7 @@ def angle_deviations(table: pd.DataFrame, *, critical: float) -> Figure:
     kinds = list(dict.fromkeys(table.activation))
     rows = len(nets) // len(kinds)
     figure, axes = plt.subplots(
-        rows, len(kinds), figsize=(6.2, 1.75 * rows), sharex=True, sharey=True, squeeze=False
+        rows, len(kinds), figsize=(WIDTH, 1.6 * rows), sharex=True, sharey=True, squeeze=False
     )
     for ax, (name, own) in zip(axes.T.flat, nets, strict=True):
         role, theory = ROLES[name], own.theory
@@ -83,7 +83,7 @@ def finite_width(pooled: pd.DataFrame, law: pd.DataFrame) -> Figure:
         pooled: rows (activation, depth, width) with `rms` and `error` in degrees.
         law: a row for each net with `exponent`.
     """
-    figure, ax = plt.subplots()
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.6))
     ends = []
     exponents = {name: float(own.exponent.iloc[0]) for name, own in _nets(law)}
     for name, own in _nets(pooled):
@@ -112,7 +112,7 @@ def clusters(x: NDArray[np.float64], y: NDArray[np.int64], frame: pd.DataFrame) 
         frame: rows (seed, source, pairs) with columns `bin_0`, `bin_3`, …: bars are means over seeds of
             source "net", whiskers their range, lines those of source "theory".
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(6.2, 3.1), width_ratios=(1, 1.45))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8), width_ratios=(1, 1.45))
     for cluster, marker in enumerate(("o", "^")):
         points = x[y == cluster]
         left.plot(*points.T, marker, color=("#1a1a1a", "#8c8c8c")[cluster], markersize=3.5)
@@ -146,7 +146,7 @@ def derivatives_in_training(stops: pd.DataFrame) -> Figure:
     Args:
         stops: rows (seed, width) with `cosine` and `angle_moved` in radians.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(6.2, 3.0))
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
     color = ROLES["test_error"].color
     moved = {
         r"$1-\cos(\nabla h(w_t),\nabla h(w_0))$": 1 - stops.cosine,

@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 SIZE = (6.2, 3.9)
+# Inches: narrow enough for a figure of several panels to be read on a phone, where it shrinks to the screen.
+WIDTH = 5.2
 BAND = 0.2
 LINE_HEIGHT = 0.065
 

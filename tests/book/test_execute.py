@@ -106,9 +106,11 @@ def test_whatever_decides_results_changes_the_stamp(make_book: MakeBook) -> None
     seen = {execute.digest(book, {}), execute.digest(book, facts)}
     seen.add(execute.digest(book, {"mnist": {**facts["mnist"], "origin": "folder"}}))
     seen.add(execute.digest(book, {"mnist": {**STAND_IN, "sha256": {"x_train": "2"}}}))
-    for number, name in enumerate(
-        ("requirements.txt", "cleanprio_lib/a.py", "cleanprio_lib/b/c.py", "book/recorded/r.csv"), start=5
-    ):
+    deciding = (
+        "requirements.txt", "cleanprio_lib/a.py", "cleanprio_lib/b/c.py", "cleanprio_lib/b/d.css",
+        "cleanprio_lib/b/e.js", "book/recorded/r.csv", "book/recorded/benchmarks/s.json",
+    )  # fmt: skip
+    for number, name in enumerate(deciding, start=5):
         path = book.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("one")

@@ -115,6 +115,25 @@ def test_movement_is_drawn_over_the_width():
     np.testing.assert_allclose(right.lines[0].get_ydata(), np.degrees(0.1))
 
 
+def test_labels_can_be_read_on_a_phone(table, clusters):
+    figures.set_style()
+    widths = pd.DataFrame({"activation": "relu", "depth": 3, "width": [64, 256], "rms": [4, 2], "error": 0.1})
+    law = pd.DataFrame({"activation": ["relu"], "depth": [3], "exponent": [-0.5]})
+    stops = pd.DataFrame({"width": [8, 32], "cosine": [0.8, 0.9], "angle_moved": 0.1})
+    drawn = [
+        figures.derivative_angles(table),
+        figures.angle_deviations(table, critical=4),
+        figures.finite_width(widths, law),
+        figures.clusters(*data.two_clusters(5, seed=0), clusters),
+        figures.derivatives_in_training(stops),
+    ]
+    for figure in drawn:
+        # A screen of 390 pixels leaves 358 for a figure of 96 pixels an inch; a point is 96/72 pixels.
+        shrunk = min(1, 358 / (96 * figure.get_figwidth()))
+        texts = [text for text in figure.findobj(plt.Text) if text.get_text()]
+        assert min(text.get_fontsize() for text in texts) * 96 / 72 * shrunk > 10
+
+
 def test_words_say_the_numbers(table, clusters):
     assert "ReLU, L = 2 reaches 91 degrees at 180" in figures.words_derivative_angles(table)
     assert "mean at most 1.0 degrees from zero, single seeds 3.0" in figures.words_angle_deviations(table)

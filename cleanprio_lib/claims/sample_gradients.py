@@ -1,0 +1,209 @@
+r"""Claims on gradients of single samples and of subsets before the first step: sections 1 and 3.2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cleanprio_lib import theory
+from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
+from cleanprio_lib.measurements.angle_statistics import DEGREES
+from cleanprio_lib.measurements.gradient_statistics import both_classes
+from cleanprio_lib.runs import Recorded
+
+STARTS = {
+    "ntk": "equation 7 as it stands",
+    "ntk_centred": "equation 7, output centred",
+    "standard": "PyTorch's default",
+}
+RELATIVE_ERROR = {"float32": 1e-5, "float64": 1e-10}
+SAME_ANGLE = 1e-4  # degrees
+OPPOSITE, OPPOSITE_COSINE = 175.0, -0.99
+ORTHOGONAL_PART = 0.3  # of the other subset's gradient: the sine of its angle
+ONE_CLASS, BOTH_CLASSES = 0.18, 0.03  # relative distance from equation 8
+ALMOST_ALL = 0.8
+
+
+def _eq_5(run: Recorded) -> tuple[Measured, ...]:
+    rows = []
+    for (loss, precision), own in run.frame.groupby(["loss", "precision"], sort=False):
+        bound = RELATIVE_ERROR[str(precision)]
+        words = f"below {bound:g}"
+        rows.append(below(f"relative error of (f − y)∇h, {loss}, {precision}", own.error, bound, words))
+    return tuple(rows)
+
+
+def _sec_3_2_clean(run: Recorded) -> tuple[Measured, ...]:
+    own = run.frame[(run.frame.loss == "logistic") & (run.frame.precision == "float64")]
+    words = f"below {SAME_ANGLE:g}"
+    return (
+        below("|θ_g − θ_h| between clean samples of a class (°)", DEGREES * own.clean_gap, SAME_ANGLE, words),
+    )
+
+
+def _sec_3_2_noise(run: Recorded) -> tuple[Measured, ...]:
+    noisy = run.frame[run.frame.subset == "noisy"]
+    mirror = DEGREES * noisy.groupby("seed").mirror.max()
+    words = f"below {SAME_ANGLE:g}"
+    return (
+        below("|θ_g + θ_g with the true label − 180°|, all samples (°)", mirror, SAME_ANGLE, words),
+        *_opposite(run.frame),
+    )
+
+
+def _sec_3_2_other(run: Recorded) -> tuple[Measured, ...]:
+    other = run.frame[run.frame.subset == "other"]
+    words = f"above {ORTHOGONAL_PART:g}"
+    return tuple(
+        above(
+            f"sin of g_other's angle with g_clean, {name}", np.sin(own.subset_angle), ORTHOGONAL_PART, words
+        )
+        for name, own in _by_start(other)
+    )
+
+
+def _fig_4(run: Recorded) -> tuple[Measured, ...]:
+    rows = []
+    for name, own in _by_start(run.frame):
+        table = DEGREES * own.pivot(index=["seed", "class"], columns="subset", values=["q05", "q95"])
+        for low, high in (("clean", "other"), ("other", "noisy")):
+            gap = table["q05", high] - table["q95", low]
+            rows.append(
+                above(f"5 % quantile of {high} − 95 % quantile of {low}, {name} (°)", gap, 0, "above 0")
+            )
+    return (*rows, *_opposite(run.frame))
+
+
+def _eq_8(run: Recorded) -> tuple[Measured, ...]:
+    rows = []
+    for name, own in _by_start(run.frame, "start"):
+        off = own.ratio / theory.gradient_ratio(own.level.to_numpy()) - 1
+        both = both_classes(own).off
+        rows += [
+            _around_0(f"ratio / ((1 − δ)/δ) − 1, single classes, {name}", off, ONE_CLASS),
+            _around_0(f"the same, geometric mean of the classes, {name}", both, BOTH_CLASSES),
+        ]
+    return tuple(rows)
+
+
+def _eq_9(run: Recorded) -> tuple[Measured, ...]:
+    rows = []
+    for name, own in _by_start(run.frame, "start"):
+        largest = both_classes(own).alpha
+        words = f"below {OPPOSITE_COSINE:g}"
+        rows += [
+            below(f"cos(g_noise, g_clean), {name}", own.cosine, OPPOSITE_COSINE, words),
+            below(f"larger α₀ of the two classes, {name}", largest, 1, "below 1"),
+        ]
+    return tuple(rows)
+
+
+def _sec_1_b(run: Recorded) -> tuple[Measured, ...]:
+    frame = run.frame
+    starts = {
+        "output centred": frame[(frame.start == "constant") & (frame.logit == 0)],
+        "constant logit 0.1": frame[(frame.start == "constant") & (frame.logit == 0.1)],
+        "PyTorch's default": frame[frame.start == "standard"],
+    }
+    rows = []
+    for name, chosen in starts.items():
+        for inputs, own in chosen.groupby("inputs", sort=False):
+            fewer = own[["clean", "noisy"]].min(axis=1)
+            words = f"above {ALMOST_ALL:g}"
+            rows.append(above(f"smaller share on its side, {inputs}, {name}", fewer, ALMOST_ALL, words))
+    return tuple(rows)
+
+
+def _by_start(frame: pd.DataFrame, column: str = "source") -> list[tuple[str, pd.DataFrame]]:
+    """Name and rows of each way to begin; rows of the infinitely wide net are left out."""
+    return [(name, frame[frame[column] == start]) for start, name in STARTS.items()]
+
+
+def _opposite(frame: pd.DataFrame) -> tuple[Measured, ...]:
+    noisy = frame[frame.subset == "noisy"]
+    words = f"above {OPPOSITE:g}"
+    return tuple(
+        above(f"angle of g_noise with g_clean, {name} (°)", DEGREES * own.subset_angle, OPPOSITE, words)
+        for name, own in _by_start(noisy)
+    )
+
+
+def _around_0(quantity: str, values: pd.Series, room: float) -> Measured:
+    return within(quantity, values, -room, room, f"within ±{room:g}")
+
+
+CLAIMS = (
+    Claim(
+        id="sec1-b",
+        statement="At the start almost every clean gradient has a positive, and almost every noisy gradient "
+        "a negative projection on the descent gradient.",
+        where="Section 1",
+        experiment="sec-1-projections",
+        rule=None,
+        measure=_sec_1_b,
+    ),
+    Claim(
+        id="eq-5",
+        statement="∇ℓ = (f − y)∇h for the logistic loss and for softmax cross-entropy.",
+        where="Equation 5",
+        experiment="eq-05-formula",
+        rule=None,
+        measure=_eq_5,
+    ),
+    Claim(
+        id="sec3.2-clean",
+        statement="Clean gradients of a class make the same angles with each other as their derivatives ∇h.",
+        where="Section 3.2",
+        experiment="eq-05-formula",
+        rule=None,
+        measure=_sec_3_2_clean,
+    ),
+    Claim(
+        id="sec3.2-noise",
+        statement="Noisy gradients are turned round, and g_noise is sharply opposite to g_clean.",
+        where="Section 3.2",
+        experiment="fig-04-mnist-0v1",
+        rule=None,
+        measure=_sec_3_2_noise,
+    ),
+    Claim(
+        id="sec3.2-other",
+        statement="g_other has a significant component orthogonal to g_clean and g_noise.",
+        where="Section 3.2",
+        experiment="fig-04-mnist-7v9",
+        rule=None,
+        measure=_sec_3_2_other,
+    ),
+    Claim(
+        id="fig-4-left",
+        statement="Two clusters: clean gradients at small angles, noisy ones mirrored, others between.",
+        where="Figure 4, left",
+        experiment="fig-04-clusters",
+        rule=None,
+        measure=_fig_4,
+    ),
+    Claim(
+        id="fig-4-right",
+        statement="Zeros and ones: clean gradients at small angles, noisy ones mirrored, others between.",
+        where="Figure 4, right, as in its caption",
+        experiment="fig-04-mnist-0v1",
+        rule=None,
+        measure=_fig_4,
+    ),
+    Claim(
+        id="eq-8",
+        statement="Before the first step a class's clean gradient is (1 − δ)/δ times as long as its noisy.",
+        where="Equation 8",
+        experiment="eq-08-initial-ratio",
+        rule=None,
+        measure=_eq_8,
+    ),
+    Claim(
+        id="eq-9",
+        statement="Before the first step g_noise = −α₀ g_clean with α₀ in (0, 1).",
+        where="Equation 9, Assumption 4.1 at t = 0",
+        experiment="eq-08-initial-ratio",
+        rule=None,
+        measure=_eq_9,
+    ),
+)

@@ -1,0 +1,1013 @@
+"""Every step of the appendix of proofs, tested under its number; many formulas are read from the page.
+
+A docstring that begins with `Step 3.2.1`, or with several, says what the test is about. Algebra is left to
+SymPy and interval arithmetic; an expectation is compared with a quadrature, or with random draws of a fixed
+seed within five standard errors of their mean.
+"""
+
+import math
+import re
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+from scipy import integrate, stats
+from sympy.parsing.sympy_parser import implicit_multiplication, parse_expr, standard_transformations
+from torch import nn
+
+from cleanprio_lib import gradients, models, theory
+
+PAGE = (Path(__file__).parents[1] / "book/appendix/proofs.md").read_text(encoding="utf-8")
+MARKER = re.compile(r"^\*\*Step ([\w.]+\w)\*\*", re.MULTILINE)
+STEPS = {
+    part.partition("**")[0]: re.split(r"^(?:\(proof|## )", part, flags=re.MULTILINE)[0]
+    for part in re.split(r"^\*\*Step (?=[\w.]+\w\*\*)", PAGE, flags=re.MULTILINE)[1:]
+}
+RELATION = re.compile(r"=|<|\\(?:le|to|simeq)(?![a-zA-Z])")
+BRACES = r"\{([^{}]*)\}"
+PIECE = r"\s*(?:\{([^{}]*)\}|(\\[a-z]+|\w))"
+ARGUMENT = r"\s*(\((?:[^()]|\([^()]*\))*\)|\\?[A-Za-z]\w*)"
+ANGLES = (0.3, 1.0, math.pi / 2, 2.2, 2.9)
+DRAWS = 400_000
+
+theta, u, phi, delta, f, f_0, m, n, y, depth = POSITIVE = sp.symbols(
+    "theta u varphi delta f f_0 m n y L", positive=True
+)
+h, h_0, mu, d = REAL = sp.symbols("h h_0 mu d", real=True)
+# A layer l and its θ_l, θ_{l+1}, Θ_l and T_l; lengths and inner product of x and z; two that stand in.
+layer, here, above, total, single, length_x, length_z, inner, first, second = OTHER = sp.symbols(
+    "l here above total single X Z inner first second"
+)
+KNOWN = {symbol.name: symbol for symbol in (*POSITIVE, *REAL, *OTHER)} | {"pi": sp.pi, "e": sp.E}
+FUNCTIONS = {name: getattr(sp, name) for name in ("sqrt", "sin", "cos", "tan", "log", "Integer", "Symbol")}
+LAYERS = {
+    r"\theta_{l+1}": "above",
+    r"\theta_l": "here",
+    r"\theta_2": "above",
+    r"\Theta_l": "total",
+    "T_l": "single",
+    r"\langle x^l, z^l\rangle": "inner",
+}
+LENGTHS = {r"\lVert x\rVert": "X", r"\lVert z\rVert": "Z", r"\langle x, z\rangle": "inner"}
+INTEGRALS = {
+    r"\mathbb E[\sigma(u)\,\sigma(v)]": "first",
+    r"\mathbb E[\sigma'(u)\,\sigma'(v)]": "second",
+}
+
+
+def formulas(step):
+    """A step's displayed formulas by line (one that begins with {} continues another), and inline ones."""
+    found = re.findall(r"\$\$(.+?)\$\$|\$([^$]+)\$", STEPS[step], re.DOTALL)
+    displayed = []
+    for block in filter(None, (display for display, _ in found)):
+        lines = re.sub(r"\\(begin|end)\{gathered\}", "", block)
+        displayed += re.split(r"\\\\\s", re.sub(r"\\\\\s*\{\}", " ", lines))
+    return displayed, [inline for _, inline in found if inline]
+
+
+def stated(step, left, names=None, *, also_left=False):
+    """All sides of a formula that begins with `left`; a displayed one goes before one within the text."""
+    for group in formulas(step):
+        for sides in map(RELATION.split, group):
+            if squeezed(sides[0]) == squeezed(left) and len(sides) > 1:
+                return [expression(side, names or {}) for side in (sides if also_left else sides[1:])]
+    raise AssertionError(f"step {step} has no formula that begins with {left}")
+
+
+def said(step, left, names=None):
+    """The one thing that the page says that `left` is equal to."""
+    sides = stated(step, left, names)
+    assert all(sp.simplify(side - sides[0]) == 0 for side in sides)
+    return sides[0]
+
+
+def written(step, *parts):
+    """Whether the step has these formulas letter by letter: sums that a test repeats in numbers."""
+    return all(squeezed(part) in squeezed(STEPS[step]) for part in parts)
+
+
+def squeezed(latex):
+    """LaTeX without what only makes room."""
+    return re.sub(r"\\[,;!]|\\\\\s*\{\}|\s", "", latex)
+
+
+def expression(latex, names):
+    """The page's LaTeX as SymPy sees it: fractions, roots, powers, functions, and products without a sign."""
+    for old, new in sorted(names.items(), key=lambda pair: -len(pair[0])):
+        latex = latex.replace(old, f" {new} ")
+    text = re.sub(r"\\[,;!]|\\[bB]ig[lr]", " ", latex.strip().rstrip(".,: \n"))
+    text = re.sub(r"\^" + BRACES, r"**(\1)", text).replace("^", "**").replace(r"\cdot", "*")
+    before = ""
+    while before != text:
+        before = text
+        text = re.sub(r"\\frac" + 2 * PIECE, r" ((\1\2)/(\3\4)) ", text, count=1)
+        text = re.sub(r"\\sqrt" + BRACES, r" sqrt(\1) ", text)
+    text = re.sub(r"\\(cos|sin|tan|log)" + ARGUMENT, r" \1(\2) ", text)
+    text = re.sub(r"\\([a-z]+)", r" \1 ", text)
+    assert "\\" not in text, f"not understood: {latex}"
+    return parse_expr(
+        " ".join(text.split()),
+        local_dict=KNOWN,
+        global_dict=FUNCTIONS,
+        transformations=(*standard_transformations, implicit_multiplication),
+    )
+
+
+def same(one, other):
+    """Whether two expressions are equal, by algebra."""
+    return sp.simplify(sp.expand_trig(sp.expand(one - other))) == 0
+
+
+def normal_mean(polynomial, *variables):
+    """Exact mean of a polynomial in independent N(0, 1) variables: E z^k is (k - 1)!! for even k."""
+    moments = [math.prod(range(k - 1, 0, -2)) if k % 2 == 0 else 0 for k in range(9)]
+    terms = sp.Poly(polynomial, *variables).terms()
+    return sum(factor * math.prod(moments[power] for power in powers) for powers, factor in terms)
+
+
+def agrees(draws, wanted, scale=0.0):
+    """Whether the mean of the draws is within five standard errors of what is wanted (and rounding)."""
+    return abs(draws.mean() - float(wanted)) <= 5 * draws.std() / np.sqrt(len(draws)) + 1e-12 * scale
+
+
+def pair(angle, x=1.0, z=1.0, dimension=2):
+    """Two inputs of given lengths at a given angle."""
+    plane = np.linalg.qr(np.random.default_rng(5).standard_normal((dimension, 2)))[0].T
+    return x * plane[0], z * (math.cos(angle) * plane[0] + math.sin(angle) * plane[1])
+
+
+def relu(values):
+    return np.maximum(values, 0)
+
+
+def means_by_quadrature(angle, x=1.0, z=1.0):
+    """E σ(u)σ(v) and E σ'(u)σ'(v), from the law of v given u: N(u z cos θ / x, z² sin² θ)."""
+    spread = z * math.sin(angle)
+
+    def given(value):
+        mean = value * z / x * math.cos(angle)
+        share = stats.norm.cdf(mean / spread)
+        weight = stats.norm.pdf(value, scale=x)
+        return (mean * share + spread * stats.norm.pdf(mean / spread)) * value * weight, share * weight
+
+    return integrate.quad_vec(lambda value: np.array(given(value)), 0, 12 * x, epsabs=1e-13)[0]
+
+
+def derivative(output, weights):
+    """A derivative by all weights as one vector."""
+    parts = torch.autograd.grad(output, list(weights), retain_graph=True)
+    return torch.cat([part.flatten() for part in parts])
+
+
+def small_net(layers=2, activation=nn.ReLU, outputs=1, parametrization="ntk", seed=0):
+    """A net of three inputs, in float64."""
+    kind = {"depth": layers, "num_outputs": outputs, "activation": activation}
+    return models.fully_connected(3, 16, parametrization=parametrization, seed=seed, **kind).double()
+
+
+def inputs(count, seed=3):
+    return torch.randn(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+F = said("3.1.6", r"\cos\theta_h")
+GAUSSIAN = said("24.6", r"\mathbb E[\sigma(u)\,\sigma(v)]")
+ORTHANT = said("24.3", r"\mathbb E[\sigma'(u)\,\sigma'(v)]")
+ANGLE_ABOVE = said("L.2", r"\cos\theta_{l+1}", LAYERS)
+
+
+def cosines_by_the_page(angle, layers):
+    """cos θ_h for 2 ... `layers` layers by the recursion as it stands on the page."""
+    step = sp.lambdify((here, above, total), said("L.6", r"\Theta_{l+1}", LAYERS))
+    next_cosine = sp.lambdify(here, ANGLE_ABOVE)
+    quotient = sp.lambdify((depth, total), said("L.7", r"\cos\theta_h", {r"\Theta_L": "total"}))
+    total_here, cosines = np.cos(angle), []
+    for count in range(2, layers + 1):
+        cosine = np.clip(next_cosine(angle), -1, 1)
+        total_here = step(angle, np.arccos(cosine), total_here)
+        angle = np.arccos(cosine)
+        cosines.append(quotient(count, total_here))
+    return cosines
+
+
+# The page and its tests
+
+
+def test_every_step_is_tested_and_every_test_names_a_step_that_exists():
+    tests = {name: test.__doc__ or "" for name, test in globals().items() if name.startswith("test_")}
+    named = {name: re.findall(r"Step ([\w.]+\w)", text) for name, text in tests.items()}
+    about_the_page = {name for name in named if "page" in name or "every_step" in name}
+    assert all(named[name] for name in named.keys() - about_the_page)
+    assert {step for steps in named.values() for step in steps} == set(STEPS)
+
+
+def test_the_steps_of_the_page_are_numbered_without_gaps():
+    found = MARKER.findall(PAGE)
+    assert len(found) == len(set(found)) == len(STEPS) >= 50
+    for before, after in pairwise(found):
+        stem, number = after.rsplit(".", 1)
+        assert (before == f"{stem}.{int(number) - 1}") or (
+            number == "1" and not before.startswith(f"{stem}.")
+        )
+
+
+def test_every_erratum_on_the_page_says_what_is_written_what_is_right_and_what_it_changes():
+    boxes = re.findall(r"```\{admonition\} ([^\n]+)\n(.+?)```", PAGE, re.DOTALL)
+    found = {re.search(r"E\d+", title)[0] for title, _ in boxes}
+    assert found == {"E3", "E9", "E10", "E14", "E17", "E21", "E22", "E23"}
+    for _, text in boxes:
+        assert [text.count(f"**{word}") for word in ("Written", "Right", "Changes")] == [1, 1, 1]
+
+
+def test_a_wrong_formula_on_the_page_would_be_seen():
+    assert expression(r"\frac{(\pi - \theta)\cos\theta + \sin\theta}{2\pi}", {}) == GAUSSIAN
+    assert expression(r"\frac12 \bigl(f(1 - f)\bigr)^2", {}) == (f * (1 - f)) ** 2 / 2
+    assert expression(r"-\log\frac{1-\delta}{\delta}\, e^{-h_0}", {}) == -sp.log(
+        (1 - delta) / delta
+    ) * sp.exp(-h_0)
+    with pytest.raises(AssertionError, match="no formula"):
+        stated("24.6", "nothing")
+
+
+# Lemma A.2
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_mean_and_variances_of_the_gram_matrix(rows):
+    """Step A.2.1, Step A.2.2, Step A.2.3: exact, from the moments of the normal law."""
+    assert written("A.2.1", r"G_{ij} = \frac1m \sum_{k=1}^{m} A_{ki} A_{kj}")
+    entries = sp.symbols(f"a:{2 * rows}")
+    left, right = entries[:rows], entries[rows:]
+    off, on = (
+        sum(a * b for a, b in zip(left, other, strict=True)) / sp.Integer(rows) for other in (right, left)
+    )
+    assert normal_mean(off, *entries) == 0
+    assert normal_mean(on, *entries) == 1
+    off_variance, on_variance = (
+        normal_mean(g**2, *entries) - normal_mean(g, *entries) ** 2 for g in (off, on)
+    )
+    assert off_variance == said("A.2.2", r"\operatorname{Var} G_{ij}").subs(m, rows)
+    assert on_variance == said("A.2.3", r"\operatorname{Var} G_{ii}").subs(m, rows)
+
+
+def test_chebyshev_with_a_square():
+    """Step A.2.4: the exact tails of χ²/m obey the bound with ε², and break the one with ε (erratum E17)."""
+    size = sp.Symbol("varepsilon")
+    probability = r"P\bigl(\lvert G_{ij} - I_{ij}\rvert \ge \varepsilon\bigr)"
+    bound = said("A.2.4", probability, {r"\operatorname{Var} G_{ij}": "first"})
+    broken = []
+    for rows in (1, 4, 100, 10_000):
+        for value in (0.01, 0.1, 0.5, 1.0, 3.0):
+            law = stats.chi2(rows, scale=1 / rows)
+            tail = law.sf(1 + value) + law.cdf(1 - value)
+            assert tail <= float(bound.subs({first: 2 / rows, size: value}))
+            broken.append(tail > 2 / rows / value)
+    assert any(broken)
+
+
+UNION = r"\frac{1}{\varepsilon^2} \Bigl( d \cdot \frac2m + d(d-1) \cdot \frac1m \Bigr)"
+
+
+def test_the_union_over_all_entries():
+    """Step A.2.4: d variances of 2/m and d (d - 1) of 1/m, and the frequency in random matrices."""
+    summed, union = stated("A.2.4", UNION, also_left=True)
+    size = sp.Symbol("varepsilon")
+    assert same(summed, union)
+    assert same(union * size**2, d * 2 / m + d * (d - 1) / m)
+    matrices = np.random.default_rng(0).standard_normal((4000, 60, 3))
+    off = np.abs(np.einsum("nki,nkj->nij", matrices, matrices) / 60 - np.eye(3)).max(axis=(1, 2))
+    for value in (0.5, 0.8):
+        share = (off >= value).mean()
+        assert share - 5 * np.sqrt(share / 4000) <= union.subs({d: 3, m: 60, size: value})
+
+
+def test_the_squared_norm_of_a_random_vector():
+    """Step A.2.5: the case d = 1, mean 1 and the variance of step A.2.3."""
+    for rows in (1, 7, 100):
+        law = stats.chi2(rows, scale=1 / rows)
+        assert math.isclose(law.mean(), 1)
+        assert math.isclose(law.var(), said("A.2.3", r"\operatorname{Var} G_{ii}").subs(m, rows))
+
+
+# The two integrals
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+def test_two_coordinates_are_enough(angle):
+    """Step 24.1: polar coordinates of the plane of x and z; the direction uniform, the radius independent."""
+    x, z = pair(angle, dimension=5)
+    across = (z - math.cos(angle) * x) / math.sin(angle)
+    a = np.random.default_rng(1).standard_normal((DRAWS, 5))
+    r, direction = np.hypot(a @ x, a @ across), np.arctan2(a @ across, a @ x)
+    for name, wanted in (("u", a @ x), ("v", a @ z)):
+        page = sp.lambdify((sp.Symbol("r"), phi, theta), said("24.1", name))
+        np.testing.assert_allclose(page(r, direction, angle), wanted, rtol=0, atol=1e-12)
+    for wave in (np.cos, np.sin):
+        for k in (1, 2, 3):
+            assert agrees(wave(k * direction), 0)
+            assert agrees(r**2 * wave(k * direction), 0)
+
+
+def test_where_both_are_positive():
+    """Step 24.2: the window on the page is where both cosines are positive."""
+    low, middle, high = stated("24.2", r"\theta - \frac\pi2", also_left=True)
+    assert middle == phi
+    assert same(high - low, sp.pi - theta)
+    direction = np.random.default_rng(2).uniform(-math.pi, math.pi, 20_000)
+    for angle in (0.0, *ANGLES, math.pi):
+        inside = (direction > float(low.subs(theta, angle))) & (direction < float(high))
+        assert np.array_equal(inside, (np.cos(direction) > 0) & (np.cos(direction - angle) > 0))
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+def test_how_often_both_are_positive(angle):
+    """Step 24.3: against quadrature over the law of v given u."""
+    assert math.isclose(ORTHANT.subs(theta, angle), means_by_quadrature(angle)[1], rel_tol=1e-10)
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+def test_the_radius_goes_out(angle):
+    """Step 24.4: E r² = 2, and what remains is an integral over the direction."""
+    r = sp.Symbol("r", positive=True)
+    assert sp.integrate(r**2 * r * sp.exp(-(r**2) / 2), (r, 0, sp.oo)) == 2
+    assert written(
+        "24.4", r"J = \int_{\theta - \pi/2}^{\pi/2} \cos\varphi\, \cos(\varphi - \theta)\, d\varphi"
+    )
+    circle = integrate.quad(lambda t: math.cos(t) * math.cos(t - angle), angle - math.pi / 2, math.pi / 2)[0]
+    page = said("24.4", r"\mathbb E[\sigma(u)\,\sigma(v)]").subs(sp.Symbol("J"), circle)
+    assert math.isclose(page, means_by_quadrature(angle)[0], rel_tol=1e-10)
+
+
+def test_the_integral_over_the_direction():
+    """Step 24.5: the product formula, and the integral over the window of step 24.2."""
+    product, summed = stated("24.5", r"\cos\varphi\, \cos(\varphi - \theta)", also_left=True)
+    assert same(product, summed)
+    low, _, high = stated("24.2", r"\theta - \frac\pi2", also_left=True)
+    assert same(sp.integrate(sp.expand_trig(product), (phi, low, high)), said("24.5", "J"))
+
+
+def test_the_first_integral():
+    """Step 24.6: put together, against quadrature, and at both ends."""
+    whole = said("24.4", r"\mathbb E[\sigma(u)\,\sigma(v)]").subs(sp.Symbol("J"), said("24.5", "J"))
+    assert same(whole, GAUSSIAN)
+    assert GAUSSIAN.subs(theta, 0) == sp.Rational(1, 2)
+    assert GAUSSIAN.subs(theta, sp.pi) == 0
+    for angle in ANGLES:
+        assert math.isclose(GAUSSIAN.subs(theta, angle), means_by_quadrature(angle)[0], rel_tol=1e-10)
+
+
+@pytest.mark.parametrize("angle", ANGLES)
+def test_inputs_of_other_lengths(angle):
+    """Step 24.7: the first integral is multiplied by both lengths, the second stays."""
+    longer, unchanged = means_by_quadrature(angle, x=2.5, z=0.4)
+    assert math.isclose(longer, 2.5 * 0.4 * GAUSSIAN.subs(theta, angle), rel_tol=1e-9)
+    assert math.isclose(unchanged, ORTHANT.subs(theta, angle), rel_tol=1e-9)
+
+
+# Theorem 3.1
+
+
+@pytest.mark.parametrize(("step", "activation"), [("3.1.1", nn.Identity), ("3.1.3", nn.ReLU)])
+def test_inner_products_of_two_layer_derivatives(step, activation):
+    """Step 3.1.1, Step 3.1.3: against automatic differentiation, exact at finite width."""
+    net = small_net(activation=activation)
+    A, v = (weights.detach().numpy() for weights in net.parameters())
+    x, z = inputs(2)
+    mine, other = (derivative(net(point[None]).sum(), net.parameters()) for point in (x, z))
+    x, z = x.numpy(), z.numpy()
+    ax, az, width = A @ x, A @ z, len(A)
+    if step == "3.1.1":
+        assert written(
+            step, r"= x^\top \frac{A^\top A}{m}\, z + \frac{\lVert v\rVert^2}{m}\, \langle x, z\rangle"
+        )
+        page = x @ A.T @ A @ z / width + (v**2).sum() / width * (x @ z)
+    else:
+        assert written(
+            step,
+            r"= \frac1m \sum_{i=1}^{m} \sigma(a_i^\top x)\, \sigma(a_i^\top z) + \langle x, z\rangle\,"
+            r"\frac1m \sum_{i=1}^{m} v_i^2\, \sigma'(a_i^\top x)\, \sigma'(a_i^\top z)",
+        )
+        active = (ax > 0) & (az > 0)
+        page = (relu(ax) * relu(az)).mean() + x @ z * (v[0] ** 2 * active).mean()
+    assert math.isclose(mine @ other, page, rel_tol=1e-12)
+
+
+def test_limit_of_the_linear_net():
+    """Step 3.1.2: the mean over random units, and the cosine."""
+    x, z = pair(1.0, 1.5, 0.7, dimension=3)
+    limit = said("3.1.2", r"\langle\nabla h_1(x), \nabla h_1(z)\rangle", LENGTHS)
+    generator = np.random.default_rng(3)
+    A, v = generator.standard_normal((DRAWS, 3)), generator.standard_normal(DRAWS)
+    assert agrees((A @ x) * (A @ z) + v**2 * (x @ z), limit.subs(inner, x @ z))
+    square = limit.subs(inner, length_x**2)
+    assert math.isclose(
+        (limit.subs(inner, x @ z) / sp.sqrt(square * square.subs(length_x, length_z))).subs(
+            {length_x: 1.5, length_z: 0.7}
+        ),
+        math.cos(theory.derivative_angle(1.0, activation="linear")),
+    )
+
+
+@pytest.mark.parametrize("angle", [0.0, *ANGLES, math.pi])
+def test_limit_of_the_relu_net(angle):
+    """Step 3.1.4: the mean over random units."""
+    left = r"\langle\nabla h_2(x), \nabla h_2(z)\rangle"
+    x, z = pair(angle, 1.5, 0.7, dimension=3)
+    values = {first: 1.5 * 0.7 * GAUSSIAN, second: ORTHANT, inner: x @ z, theta: angle}
+    limit = said("3.1.4", left, INTEGRALS | LENGTHS).subs(values).subs(theta, angle)
+    generator = np.random.default_rng(4)
+    A, v = generator.standard_normal((DRAWS, 3)), generator.standard_normal(DRAWS)
+    ax, az = A @ x, A @ z
+    terms = relu(ax) * relu(az) + x @ z * v**2 * (ax > 0) * (az > 0)
+    assert agrees(terms, limit, scale=1)
+
+
+def test_equation_23():
+    """Step 3.1.5: the two integrals inserted."""
+    limit = said("3.1.4", r"\langle\nabla h_2(x), \nabla h_2(z)\rangle", INTEGRALS | LENGTHS)
+    product = length_x * length_z * sp.cos(theta)
+    inserted = limit.subs({first: length_x * length_z * GAUSSIAN, second: ORTHANT, inner: product})
+    assert same(inserted, said("3.1.5", "K(x, z)", LENGTHS).subs(inner, product))
+
+
+def test_equation_24_is_theorem_3_1_and_what_the_library_computes():
+    """Step 3.1.6: divided by the norms."""
+    kernel = said("3.1.5", "K(x, z)", LENGTHS).subs(inner, length_x * length_z * sp.cos(theta))
+    square = kernel.subs(theta, 0).subs(length_z, length_x)
+    assert same(square, said("3.1.6", "K(x, x)", LENGTHS))
+    assert same(kernel / (length_x * length_z), F)
+    theorem = re.search(r"\*\*Theorem 3\.1\.\*\*.+?\$\$\n\\cos\\theta_h = (.+?)\$\$", PAGE, re.DOTALL)
+    assert same(expression(theorem[1], {}), F)
+    grid = np.linspace(0, np.pi, 361)
+    library = np.cos(theory.derivative_angle(grid))
+    np.testing.assert_allclose(sp.lambdify(theta, F)(grid), library, rtol=0, atol=1e-15)
+
+
+# Any depth
+
+
+@pytest.mark.parametrize("angle", [0.0, *ANGLES, math.pi])
+def test_images_of_one_layer(angle):
+    """Step L.1: inner products of a wide layer's images, and the integral that they tend to."""
+    limit = said("L.1", "S_l", LAYERS)
+    assert same(limit, GAUSSIAN.subs(theta, here))
+    quotient = r"\frac{\langle x^l, z^l\rangle}{\lVert x^{l-1}\rVert\, \lVert z^{l-1}\rVert} \to S_l"
+    assert written("L.1", quotient)
+    x, z = pair(angle, 0.6, 1.7, dimension=7)
+    W = np.random.default_rng(6).standard_normal((DRAWS, 7))
+    assert agrees(relu(W @ x) * relu(W @ z) / (0.6 * 1.7), limit.subs(here, angle), scale=1)
+
+
+def test_norms_halve_and_angles_shrink():
+    """Step L.2: division by the new norms."""
+    limit = said("L.1", "S_l", LAYERS)
+    assert limit.subs(here, 0) == sp.Rational(1, 2)
+    assert same(limit / limit.subs(here, 0), ANGLE_ABOVE)
+    angles = np.linspace(0.01, math.pi, 100)
+    assert (np.arccos(sp.lambdify(here, ANGLE_ABOVE)(angles)) < angles).all()
+
+
+def tangents(weights, point):
+    """(m, p) derivatives of the last layer's units by all weights of the layers."""
+    units = point
+    for number, layer in enumerate(weights):
+        units = layer @ units if number == 0 else layer @ units.relu() / math.sqrt(len(units))
+    return torch.stack([derivative(unit, weights) for unit in units])
+
+
+def random_layers(*sizes):
+    generator = torch.Generator().manual_seed(8)
+    shapes = [(after, before) for before, after in pairwise(sizes)]
+    return [torch.randn(s, dtype=torch.float64, generator=generator).requires_grad_() for s in shapes]
+
+
+def test_units_of_the_first_layer():
+    """Step L.3: exact for the first layer."""
+    claim = r"\begin{cases} T_l & i = j , \\ 0 & i \ne j . \end{cases}"
+    assert written("L.3", r"\langle\nabla g^l_i(x), \nabla g^l_j(z)\rangle \to" + claim)
+    x, z = inputs(2)
+    weights = random_layers(3, 5)
+    torch.testing.assert_close(tangents(weights, x) @ tangents(weights, z).T, x @ z * torch.eye(5).double())
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 4), (3, 5, 4, 6)])
+def test_one_layer_up(sizes):
+    """Step L.4: the sum over pairs of units below, exact at finite width."""
+    assert written(
+        "L.4",
+        r"\langle\nabla g^{l+1}_i(x), \nabla g^{l+1}_j(z)\rangle = [i = j]\, \langle x^l, z^l\rangle"
+        r"+ \frac1m \sum_{k, k'} W_{ik}\, W_{jk'} \times \sigma'_k(x)\, \sigma'_{k'}(z)\,"
+        r"\langle\nabla g^l_k(x), \nabla g^l_{k'}(z)\rangle",
+    )
+    x, z = inputs(2)
+    weights = random_layers(*sizes)
+    top, width = weights[-1].detach(), sizes[-2]
+    below = tangents(weights[:-1], x) @ tangents(weights[:-1], z).T
+    units = []
+    for point in (x, z):
+        value = weights[0] @ point
+        for before, layer in pairwise(weights[:-1]):
+            value = layer @ value.relu() / math.sqrt(len(before))
+        units.append(value.detach())
+    gates = [(value > 0).double() for value in units]
+    images = units[0].relu() @ units[1].relu() / width
+    page = images * torch.eye(sizes[-1]).double() + (top * gates[0]) @ below @ (top * gates[1]).T / width
+    torch.testing.assert_close(tangents(weights, x) @ tangents(weights, z).T, page, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("angle", [0.0, *ANGLES])
+def test_one_layer_up_in_the_limit(angle):
+    """Step L.5: means over many units below, for one unit and for two."""
+    images, below = 0.37, 1.9
+    page = said("L.5", "T_{l+1}", LAYERS).subs({here: angle, inner: images, single: below})
+    x, z = pair(angle)
+    generator = np.random.default_rng(9)
+    a = generator.standard_normal((DRAWS, 2))
+    own, other = generator.standard_normal((2, DRAWS))
+    both = (a @ x > 0) & (a @ z > 0)
+    assert agrees(images + own * own * both * below, page)
+    assert agrees(own * other * both * below, 0)
+
+
+def test_powers_of_two_cancel():
+    """Step L.6: step L.5 in terms of Θ."""
+    single_above = said("L.5", "T_{l+1}", LAYERS)
+    inserted = single_above.subs({single: total / 2 ** (layer - 1), inner: sp.cos(above) / 2**layer})
+    assert same(2**layer * inserted, said("L.6", r"\Theta_{l+1}", LAYERS))
+    assert said("L.6", r"\Theta_1") == sp.cos(theta)
+    assert said("L.6", r"2^l \langle x^l, z^l\rangle", LAYERS) == sp.cos(above)
+
+
+def test_the_recursion_is_what_the_library_computes():
+    """Step L.7: at every depth; for equal inputs each layer adds one."""
+    grid = np.linspace(0, np.pi, 181)
+    for layers, cosines in enumerate(cosines_by_the_page(grid, 9), start=2):
+        library = np.cos(theory.derivative_angle(grid, depth=layers))
+        # An arc cosine near 1 loses half the digits of an angle, and the cosine there is linear in the angle.
+        np.testing.assert_allclose(cosines, library, rtol=0, atol=4e-8)
+        assert cosines[0] == 1
+
+
+def test_the_recursion_in_wide_nets():
+    """Step L.7: mean inner product of derivatives of finite nets, extrapolated to infinite width."""
+    angle = 1.0
+    x, z = pair(angle, dimension=3)
+    # Θ_3 = 4 T_3 = 3 cos θ_h.
+    limit = 3 / 4 * np.cos(theory.derivative_angle(angle, depth=3))
+    generator = np.random.default_rng(10)
+
+    def product(width):
+        A, W = generator.standard_normal((width, 3)), generator.standard_normal((width, width))
+        v = generator.standard_normal(width)
+        low = [A @ point for point in (x, z)]
+        images = [relu(units) / math.sqrt(width) for units in low]
+        high = [W @ image for image in images]
+        backward = [v * (units > 0) / math.sqrt(width) for units in high]
+        furthest = [(b @ W) * (units > 0) / math.sqrt(width) for b, units in zip(backward, low, strict=True)]
+        last = relu(high[0]) @ relu(high[1]) / width
+        return (
+            last
+            + (backward[0] @ backward[1]) * (images[0] @ images[1])
+            + (furthest[0] @ furthest[1]) * (x @ z)
+        )
+
+    # The bias is c/m + O(1/m²): twice the mean at 2m minus the mean at m is free of c.
+    narrow, wide = (np.array([product(width) for _ in range(1500)]) for width in (100, 200))
+    error = math.hypot(2 * wide.std(), narrow.std()) / math.sqrt(1500)
+    assert abs(2 * wide.mean() - narrow.mean() - limit) < 5 * error
+    assert error < 0.02
+
+
+def test_two_layers_are_theorem_3_1():
+    """Step L.8: by algebra."""
+    left = r"\frac12 \Bigl(\cos\theta_2 + \Bigl(1 - \frac{\theta}{\pi}\Bigr) \cos\theta\Bigr)"
+    recursion, theorem = stated("L.8", left, LAYERS, also_left=True)
+    assert same(recursion.subs(sp.cos(above), ANGLE_ABOVE.subs(here, theta)), theorem)
+    assert same(theorem, F)
+
+
+def test_linear_nets_of_any_depth():
+    """Step L.9: the recursion, nets of finite width on average, and the table of erratum E23."""
+    product = said("L.9", "T_{l+1}", LENGTHS | LAYERS)
+    value = inner
+    for layers in range(2, 7):
+        value = product.subs(single, value)
+        assert same(value, said("L.9", "T_L", LENGTHS).subs(depth, layers))
+        assert theory.derivative_angle(1.0, depth=layers, activation="linear") == 1.0
+    x, z = pair(1.0, 1.5, 0.7)
+    generator = np.random.default_rng(11)
+    A, W, v = (generator.standard_normal((20_000, *shape)) for shape in ((8, 2), (8, 8), (8,)))
+    low, back = np.einsum("nij,kj->kni", A, [x, z]), np.einsum("ni,nij->nj", v, W)
+    by_v = np.einsum("nij,knj->kni", W, low).prod(axis=0).sum(axis=1) / 64
+    by_W = (v**2).sum(axis=1) * low.prod(axis=0).sum(axis=1) / 64
+    by_A = (back**2).sum(axis=1) / 64 * (x @ z)
+    assert agrees(by_v + by_W + by_A, 3 * (x @ z))
+    for layers in (2, 3, 5):
+        assert f"{np.degrees(theory.derivative_angle(np.pi / 2, depth=layers)):.2f}°" in STEPS["L.9"]
+
+
+# Corollary 3.2
+
+
+def test_the_derivative():
+    """Step 3.2.1: equation 27."""
+    definition = re.search(r"\$\$\nF\(\\theta\) = (.+?)\$\$", PAGE, re.DOTALL)
+    assert same(expression(definition[1], {}), F)
+    assert same(sp.diff(F, theta), said("3.2.1", r"F'(\theta)"))
+
+
+def always(function, low, high, holds, parts=2000):
+    """Whether something holds of a function on a whole interval, by interval arithmetic."""
+    ends = [mpmath.iv.mpf(low) + (mpmath.iv.mpf(high) - low) * k / parts for k in range(parts + 1)]
+    return all(holds(function(mpmath.iv.mpf([a.a, b.b]))) for a, b in pairwise(ends))
+
+
+def test_monotone_up_to_a_right_angle():
+    """Step 3.2.2: neither term of the derivative is positive, and their sum is negative throughout."""
+    slope = said("3.2.1", r"F'(\theta)")
+    half = mpmath.iv.pi / 2
+    assert len(slope.as_ordered_terms()) == 2
+    assert always(sp.lambdify(theta, slope, mpmath.iv), 0, half, lambda value: value.b < 0)
+    grid = np.linspace(0, np.pi / 2, 1001)
+    for term in slope.as_ordered_terms():
+        assert (sp.lambdify(theta, term)(grid) <= 1e-16).all()
+    assert (np.diff(np.arccos(sp.lambdify(theta, F)(grid).clip(-1, 1))) > 0).all()
+
+
+def test_the_range():
+    """Step 3.2.3: the ends."""
+    assert F.subs(theta, 0) == said("3.2.3", "F(0)")
+    assert same(F.subs(theta, sp.pi / 2), said("3.2.3", r"F(\pi/2)"))
+    assert f"{np.degrees(np.arccos(1 / (2 * np.pi))):.2f}°" in STEPS["3.2.3"]
+    assert math.isclose(theory.derivative_angle(np.pi / 2), np.arccos(1 / (2 * np.pi)))
+
+
+def test_the_expansion():
+    """Step 3.2.4: the paper's terms and the next one."""
+    page = said("3.2.4", r"F(\theta)", {r"+ O(\theta^4)": ""})
+    assert same(sp.series(F, theta, 0, 4).removeO(), page)
+
+
+def test_small_to_small_as_a_square_root():
+    """Step 3.2.5: the law, and the example of erratum E22."""
+    law = said("3.2.5", r"\theta_h", {r"\theta/\pi": "theta/pi"})
+    assert sp.limit(2 * (1 - F) / law**2, theta, 0) == 1
+    assert sp.limit(sp.diff(law, theta), theta, 0) == sp.oo
+    angles = np.linspace(0, 1, 11)
+    np.testing.assert_allclose(sp.lambdify(theta, law)(angles), theory.small_angle_law(angles), rtol=1e-15)
+    for angle in (theory.small_angle_law(np.radians(1)), theory.derivative_angle(np.radians(1))):
+        assert f"{np.degrees(angle):.2f}°" in STEPS["3.2.5"]
+
+
+def test_the_square_root_at_any_depth():
+    """Step 3.2.6: the recursion of the deficit by algebra, its first order in 60 digits."""
+    deficit = sp.Symbol("D_l")
+    above_deficit = said("3.2.6", "D_{l+1}", LAYERS)
+    inserted = layer + 1 - said("L.6", r"\Theta_{l+1}", LAYERS).subs(total, layer - deficit)
+    assert same(above_deficit, inserted)
+    first_order = said("3.2.6", "D_L")
+    law = said("3.2.6", r"\theta_h", {r"(L-1)\,\theta/\pi": "(L-1)*theta/pi"})
+    assert same(law**2, 2 * first_order / depth)
+    small = mpmath.mpf("1e-15")
+    step = sp.lambdify((layer, here, above, deficit), above_deficit, "mpmath")
+    with mpmath.workdps(60):
+        angle, value = small, 1 - mpmath.cos(small)
+        for layers in range(2, 8):
+            after = mpmath.acos(sp.lambdify(here, ANGLE_ABOVE, "mpmath")(angle))
+            value, angle = step(layers - 1, angle, after, value), after
+            # What is left out is of relative order θ, with a factor that grows with the depth.
+            assert abs(value / first_order.subs({depth: layers, theta: small}) - 1) < 10 * layers * small
+    for layers in range(2, 8):
+        assert math.isclose(
+            law.subs({depth: layers, theta: 0.01}), theory.small_angle_law(0.01, depth=layers)
+        )
+
+
+def test_the_corollary_at_any_depth():
+    """Step 3.2.7: the derivative by algebra, the ends, and Θ falling without becoming negative."""
+    slope = said("3.2.7", r"\frac{d\cos\theta_{l+1}}{d\theta_l}", LAYERS)
+    assert same(sp.diff(ANGLE_ABOVE, here), slope)
+    assert (ANGLE_ABOVE.subs(here, 0), ANGLE_ABOVE.subs(here, sp.pi)) == (1, 0)
+    assert always(
+        sp.lambdify(here, slope, mpmath.iv), "0.001", "3.141", lambda value: value.b < 0, parts=20_000
+    )
+    grid = np.linspace(0, np.pi / 2, 1001)
+    for cosines in cosines_by_the_page(grid, 12):
+        assert (np.diff(cosines) < 0).all()
+        assert (cosines >= 0).all()
+
+
+def test_the_crossing():
+    """Step 3.2.8: where both angles are equal, once."""
+    difference = said("3.2.8", r"F(\theta) - \cos\theta")
+    assert same(F - sp.cos(theta), difference)
+    assert same(difference.subs(sp.sin(theta), 2 * theta * sp.cos(theta)), 0)
+    # tan θ/θ grows, as θ > sin θ cos θ.
+    growth = (theta - sp.sin(theta) * sp.cos(theta)) / (theta**2 * sp.cos(theta) ** 2)
+    assert sp.simplify(sp.diff(sp.tan(theta) / theta, theta) - growth) == 0
+    crossing = theory.crossing_angle(2)
+    assert abs(difference.subs(theta, crossing)) < 1e-15
+    assert f"{np.degrees(crossing):.2f}°" in STEPS["3.2.8"]
+    half = mpmath.iv.pi / 2
+    beyond = sp.lambdify(theta, difference, mpmath.iv)
+    assert always(beyond, half, mpmath.iv.pi, lambda value: value.a > 0)
+
+
+def test_the_order_below_and_above_the_crossing():
+    """Step 3.2.9: by the library's angles and the page's formula."""
+    crossing = theory.crossing_angle(2)
+    below, beyond = np.linspace(0.001, crossing, 500)[:-1], np.linspace(crossing, np.pi, 500)[1:]
+    cosine = sp.lambdify(theta, F)
+    assert (theory.derivative_angle(below) > below).all()
+    assert (cosine(below) < np.cos(below)).all()
+    assert (theory.derivative_angle(beyond) < beyond).all()
+    assert (cosine(beyond) > np.cos(beyond)).all()
+
+
+def test_the_top_beyond_a_right_angle():
+    """Step 3.2.10: the slope in terms of π - θ, and its one zero."""
+    slope = said("3.2.10", r"F'(\theta)")
+    assert same(sp.diff(F, theta).subs(theta, sp.pi - u), slope)
+    product, value = stated("3.2.10", r"u \tan u", also_left=True)
+    # F' is 0 with u tan u = 1/2: both are cos u - 2u sin u, up to a factor that is not 0.
+    assert same(2 * sp.pi * slope, sp.cos(u) * (1 - product / value))
+    where, _ = theory.largest_derivative_angle(2)
+    assert abs(float((product - value).subs(u, np.pi - where))) < 1e-14
+    assert f"{np.degrees(where):.2f}°" in STEPS["3.2.10"]
+    evaluate = sp.lambdify(u, slope, mpmath.iv)
+    rest = np.pi - where
+    assert always(evaluate, 0, rest - 1e-3, lambda found: found.a > 0)
+    assert always(evaluate, rest + 1e-3, mpmath.iv.pi, lambda found: found.b < 0)
+    falling = sp.lambdify(u, sp.diff(slope, u), mpmath.iv)
+    assert always(falling, rest - 1e-3, rest + 1e-3, lambda found: found.b < 0)
+
+
+def test_the_way_back():
+    """Step 3.2.11: the value at the top, more than a right angle, and a right angle at the end."""
+    page = said("3.2.11", r"F(\pi - u)")
+    assert same(F.subs(theta, sp.pi - u).subs(sp.cos(u), 2 * u * sp.sin(u)), page)
+    where, largest = theory.largest_derivative_angle(2)
+    top = float(page.subs(u, np.pi - where))
+    assert top < 0
+    assert math.isclose(np.arccos(top), largest, rel_tol=1e-12)
+    assert f"{np.degrees(largest):.2f}°" in STEPS["3.2.11"]
+    assert F.subs(theta, sp.pi) == said("3.2.11", r"F(\pi)") == 0
+
+
+# Equation 5
+
+SIGMOID = 1 / (1 + sp.exp(-h))
+
+
+def test_the_sigmoid():
+    """Step 5.1: its derivative."""
+    assert same(sp.diff(SIGMOID, h), said("5.1", r"\frac{df}{dh}").subs(f, SIGMOID))
+
+
+def test_the_logistic_loss():
+    """Step 5.2: its derivative by the logit."""
+    loss = -y * sp.log(SIGMOID) - (1 - y) * sp.log(1 - SIGMOID)
+    product, residual = stated("5.2", r"\frac{d\ell}{dh}")
+    assert same(product, residual)
+    assert sp.simplify(sp.diff(loss, h) - residual.subs(f, SIGMOID)) == 0
+    for output in (0.1, 0.5, 0.8):
+        library = theory.label_residuals(output)[:, 0]
+        assert [float(residual.subs({f: output, y: label})) for label in (0, 1)] == pytest.approx(library)
+
+
+def test_softmax_and_cross_entropy():
+    """Step 5.3: the derivative by each logit, for any y whose entries add up to 1."""
+    logits, labels = sp.symbols("h1:4", real=True), sp.symbols("y1:3")
+    labels = (*labels, 1 - sum(labels))
+    outputs = [sp.exp(logit) / sum(map(sp.exp, logits)) for logit in logits]
+    loss = -sum(label * sp.log(output) for label, output in zip(labels, outputs, strict=True))
+    names = {r"- y_c + f_c \sum_k y_k": "f - y", "f_c - y_c": "f - y"}
+    residual = said("5.3", r"\frac{\partial\ell}{\partial h_c}", names)
+    for logit, output, label in zip(logits, outputs, labels, strict=True):
+        assert sp.simplify(sp.diff(sp.log(outputs[0]), logit) - (int(logit == logits[0]) - output)) == 0
+        assert sp.simplify(sp.diff(loss, logit) - residual.subs({f: output, y: label})) == 0
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_the_chain_rule(outputs):
+    """Step 5.4: against automatic differentiation of the loss, and the library's residuals."""
+    assert written("5.4", r"\nabla\ell = (f - y)\, \nabla h", r"\nabla\ell = \sum_c (f_c - y_c)\, \nabla h_c")
+    net = small_net(outputs=outputs, parametrization="standard")
+    logits = net(inputs(1))[0]
+    by_logit = torch.stack([derivative(logit, net.parameters()) for logit in logits])
+    for label in range(max(outputs, 2)):
+        if outputs == 1:
+            loss = nn.functional.binary_cross_entropy_with_logits(logits[0], torch.tensor(label).double())
+            probabilities = logits.sigmoid()
+        else:
+            loss = nn.functional.cross_entropy(logits[None], torch.tensor([label]))
+            probabilities = logits.softmax(0)
+        residual = torch.from_numpy(theory.label_residuals(probabilities.detach().numpy())[label])
+        page = (residual[:, None] * by_logit).sum(0)
+        torch.testing.assert_close(derivative(loss, net.parameters()), page, rtol=1e-10, atol=1e-14)
+
+
+# The mirror
+
+
+def test_the_label_is_a_sign():
+    """Step M.1: the residual's sign for any output."""
+    for output in np.linspace(0.001, 0.999, 50):
+        wrong_way, right_way = theory.label_residuals(output)[:, 0]
+        assert wrong_way > 0 > right_way
+
+
+def test_one_input_with_either_label():
+    """Step M.2: exactly opposite gradients, and the ratio of their lengths."""
+    factor = said("M.2", r"\nabla\ell_1", {r"\nabla\ell_0": "first"}) / first
+    assert same(factor, (f - 1) / f)
+    net = small_net(layers=3, parametrization="standard")
+    for point in inputs(5):
+        logit = net(point[None])[0, 0]
+        losses = [
+            nn.functional.binary_cross_entropy_with_logits(logit, torch.tensor(k).double()) for k in (0, 1)
+        ]
+        with_0, with_1 = (derivative(loss, net.parameters()) for loss in losses)
+        page = float(factor.subs(f, logit.sigmoid().item())) * with_0
+        torch.testing.assert_close(with_1, page, rtol=1e-10, atol=1e-14)
+
+
+def loss_gradient(net, point, label):
+    """Gradient of a sample's loss through the first logit, by automatic differentiation alone."""
+    logits = net(point[None])
+    if logits.shape[1] == 1:
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[0, 0], torch.tensor(label).double())
+    else:
+        loss = nn.functional.cross_entropy(logits, torch.tensor([label]))
+    by_logit = torch.autograd.grad(loss, logits, retain_graph=True)[0][0, 0]
+    return by_logit * derivative(logits[0, 0], net.parameters())
+
+
+def between(one, other):
+    """Angle between two vectors."""
+    return math.acos(float(one @ other / (one.norm() * other.norm())))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_mirror(outputs):
+    """Step M.3: angles of samples with the clean sum, once with the true label and once with a wrong one."""
+    mirrored = said("M.3", r"\angle(-a, g)", {r"\angle(a, g)": "first"})
+    net = small_net(outputs=outputs)
+    clean = sum(loss_gradient(net, point, 0) for point in inputs(6))
+    for point in inputs(6, seed=4):
+        with_true, with_wrong = (between(loss_gradient(net, point, label), clean) for label in (0, 1))
+        assert math.isclose(with_wrong, mirrored.subs(first, with_true), rel_tol=1e-10)
+    x, labels = torch.cat([inputs(6), inputs(6, seed=4)]), torch.arange(12) // 6
+    library = gradients.sample_gradient_angles(net, x, labels, labels == 0, dtype=torch.float64)
+    library = library.reshape(12, -1)[:, 0]
+    assert math.isclose(library[-1], with_wrong, rel_tol=1e-10)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_pairs_of_samples(outputs):
+    """Step M.4: two samples' gradients are θ_h apart if the labels agree, else the mirror image of that."""
+    mirrored = said("M.4", r"\theta_g", {r"\theta_h": "first"})
+    net, x = small_net(outputs=outputs), inputs(6)
+    library = gradients.derivative_angles(net, x, logit=0, dtype=torch.float64).numpy()
+    for i, j in combinations(range(6), 2):
+        for mine, other in ((0, 0), (1, 1), (0, 1)):
+            found = between(loss_gradient(net, x[i], mine), loss_gradient(net, x[j], other))
+            expected = library[i, j] if mine == other else mirrored.subs(first, library[i, j])
+            assert math.isclose(found, expected, rel_tol=1e-10)
+
+
+# Equations 8 and 9
+
+
+def ratio(true_class):
+    """The page's ratio of a class, as a function of f_0."""
+    return said("8.3", f"R^{{({true_class})}}")
+
+
+@pytest.mark.parametrize("true_class", [0, 1])
+def test_a_constant_output_has_one_residual_for_each_subset(true_class):
+    """Step 8.1: gradients of summed losses of a net whose last layer holds nothing but a bias."""
+    net = small_net(parametrization="standard")
+    with torch.no_grad():
+        net[-1].weight.zero_()
+        net[-1].bias.fill_(0.7)
+    output = 1 / (1 + math.exp(-0.7))
+    x, noisy = inputs(10), torch.arange(10) < 3
+    given = torch.where(noisy, 1 - true_class, true_class).double()
+    logits = net(x)[:, 0]
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, given, reduction="none")
+    sums = {r"\sum_{clean} \nabla h(x_i)": "first", r"\sum_{noise} \nabla h(x_i)": "first"}
+    for subset, members in (("clean", ~noisy), ("noise", noisy)):
+        # What the page writes down for class 1; in class 0 the residuals change places.
+        written = subset if true_class == 1 else {"clean": "noise", "noise": "clean"}[subset]
+        residual = said("8.1", f"g^{{(1)}}_{{{written}}}", sums).subs(f_0, output) / first
+        page = float(residual) * derivative(logits[members].sum(), net.parameters())
+        torch.testing.assert_close(
+            derivative(losses[members].sum(), net.parameters()), page, rtol=1e-10, atol=1e-14
+        )
+
+
+def test_means_over_the_draw_of_the_noise():
+    """Step 8.2: over all ways to place two wrong labels among six samples."""
+    arrows = np.random.default_rng(12).standard_normal((6, 4))
+    output, draws = 0.3, list(combinations(range(6), 2))
+    noisy = sum(arrows[list(draw)].sum(axis=0) for draw in draws) / len(draws)
+    for subset, found in (
+        ("clean", (output - 1) * (arrows.sum(axis=0) - noisy)),
+        ("noise", output * noisy),
+    ):
+        factor = said("8.2", rf"\mathbb E\, g^{{(1)}}_{{{subset}}}") / mu
+        page = float(factor.subs({n: 6, delta: sp.Rational(1, 3), f_0: output})) * arrows.mean(axis=0)
+        np.testing.assert_allclose(found, page, rtol=1e-12)
+
+
+def test_ratios_at_any_output():
+    """Step 8.3: the means of step 8.2 divided, and the library's ratio."""
+    clean, noise = (said("8.2", rf"\mathbb E\, g^{{(1)}}_{{{subset}}}") for subset in ("clean", "noise"))
+    assert same(-clean / noise, ratio(1))
+    changed = {f_0: 1 - f_0}
+    assert same(-clean.subs(changed) / noise.subs(changed), ratio(0))
+    for level in (0.1, 0.4):
+        for output in (0.2, 0.5, 0.9):
+            values = {delta: level, f_0: output}
+            assert math.isclose(ratio(1).subs(values), theory.gradient_ratio(level, output=output))
+            assert math.isclose(ratio(0).subs(values), theory.gradient_ratio(level, output=1 - output))
+
+
+def test_ratios_at_any_initial_logit():
+    """Step 8.4: in terms of the logit, and what the library computes from residuals and from the logit."""
+    for true_class in (0, 1):
+        page = said("8.4", f"R^{{({true_class})}}")
+        assert sp.simplify(ratio(true_class).subs(f_0, SIGMOID.subs(h, h_0)) - page) == 0
+        for level, start in ((0.1, -1.3), (0.4, 0.0), (0.3, 2.0)):
+            value = float(page.subs({delta: level, h_0: start}))
+            assert math.isclose(value, theory.binary_gradient_ratios(level, start)[true_class])
+            residuals = theory.label_residuals(1 / (1 + math.exp(-start)))
+            matrix = [[1 - level, level], [level, 1 - level]]
+            assert math.isclose(value, theory.initial_gradients(matrix, residuals).own_ratio[true_class])
+
+
+def test_the_product_is_exact():
+    """Step 8.5: equation 8 at h_0 = 0, and the geometric mean at any h_0."""
+    ratios = [said("8.4", f"R^{{({true_class})}}") for true_class in (0, 1)]
+    page = said("8.5", "R^{(0)} R^{(1)}")
+    assert sp.simplify(ratios[0] * ratios[1] - page) == 0
+    assert all(same(value.subs(h_0, 0) ** 2, page) for value in ratios)
+    for start in (-2.0, 0.0, 0.7):
+        mean = math.sqrt(theory.binary_gradient_ratios(0.4, start).prod())
+        assert math.isclose(mean, theory.gradient_ratio(0.4))
+        assert math.isclose(mean**2, page.subs(delta, 0.4))
+
+
+def test_when_both_alphas_are_below_one():
+    """Step 8.6: only within the threshold on the page; equal only at h_0 = 0."""
+    threshold = said("8.6", r"\lvert h_0\rvert")
+    for level in (0.1, 0.3, 0.4):
+        limit = float(threshold.subs(delta, level))
+        for start in np.linspace(-3, 3, 61):
+            alphas = 1 / theory.binary_gradient_ratios(level, start)
+            assert (alphas.max() < 1) == (abs(start) < limit)
+            assert math.isclose(*alphas) == (abs(start) < 1e-12)
+        assert theory.binary_gradient_ratios(level, 0.0) == pytest.approx((1 - level) / level)
+    assert f"> {float(threshold.subs(delta, 0.4)):.3f}$" in STEPS["8.8"]
+
+
+def test_one_half_is_a_mean_over_nets():
+    """Step 8.7: opposite logits, and the variance of one net's logit at any width."""
+    assert sp.simplify(SIGMOID + SIGMOID.subs(h, -h) - 1) == 0
+    moments, variance = stated(
+        "8.7",
+        r"\operatorname{Var} h_2(x)",
+        LENGTHS
+        | {
+            r"\mathbb E[v_i^2]\; \mathbb E[\sigma(a_i^\top x)^2]": "first",
+        },
+    )
+    assert moments == first
+    assert same(variance, GAUSSIAN.subs(theta, 0) * length_x**2)
+    x = pair(1.0, x=1.8, dimension=3)[0]
+    generator = np.random.default_rng(13)
+    A, v = generator.standard_normal((DRAWS // 4, 5, 3)), generator.standard_normal((DRAWS // 4, 5))
+    logits = (v * relu(A @ x)).sum(axis=1) / math.sqrt(5)
+    assert agrees(logits, 0)
+    assert agrees(logits**2, variance.subs(length_x, 1.8))
+    assert agrees(1 / (1 + np.exp(-logits)), 0.5)
+
+
+@pytest.mark.parametrize("layers", [2, 3, 5])
+def test_derivative_and_output_are_tied(layers):
+    """Step 8.8: Euler's identity in nets without biases; mean of the product and product of the means."""
+    left = r"\langle w, \nabla h(w; x)\rangle"
+    factor = said("8.8", left, {"h(w; x)": "h"}).subs(depth, layers) / h
+    net = small_net(layers=layers)
+    weights = torch.cat([part.flatten() for part in net.parameters()]).detach()
+    logits = net(inputs(20))[:, 0]
+    arrows = torch.stack([derivative(logit, net.parameters()) for logit in logits])
+    torch.testing.assert_close(arrows @ weights, int(factor) * logits.detach(), rtol=1e-10, atol=1e-12)
+    residual = logits.detach().sigmoid()[:, None] - 1
+    together, apart = (residual * arrows).mean(0), residual.mean() * arrows.mean(0)
+    # Along w the difference is L times the covariance of f and h, and f grows with h.
+    assert (together - apart) @ weights > 0
