@@ -288,6 +288,26 @@ def test_a_well_fitted_sample_keeps_its_angle(h, label):
     assert_angles(angles[:-1], -cosines(derivatives[:-1], derivatives[-1:]), torch.float32)
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_short_gradient_keeps_its_length_and_direction(outputs):
+    """Lengths of 1e-26 have squares of 1e-52, which float32 does not hold."""
+    net = nn.Sequential(nn.Linear(4, outputs))
+    x = torch.rand(6, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].bias.copy_(torch.tensor([60.0, 0.0, 0.0][:outputs]))
+    label = 1 if outputs == 1 else 0
+    y = torch.full((6,), label)
+    masks = torch.stack([torch.arange(6) < 3, torch.arange(6) >= 3])
+    found = gradients.subset_gradients(net, x, y, masks)
+    norms, cosines = (value if outputs == 1 else value[1] for value in (found.norms, found.cosines))
+    # Every sample has the same residual, e⁻⁶⁰ to its last place, times its input with a 1 for the bias.
+    sums = torch.stack([F.pad(x[rows].double(), (0, 1), value=1).sum(0) for rows in masks])
+    torch.testing.assert_close(norms, math.exp(-60) * sums.norm(dim=1), rtol=1e-6, atol=0)
+    wanted = torch.cosine_similarity(sums[0], sums[1], dim=0)
+    torch.testing.assert_close(cosines[0, 1], wanted, rtol=1e-6, atol=0)
+
+
 def test_residuals_keep_their_digits():
     h = torch.tensor([[17.0], [-30.0], [17.0]])
     wanted = [

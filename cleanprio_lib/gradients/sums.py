@@ -12,12 +12,18 @@ Sums = dict[str, Tensor]
 
 
 def inner_products(sums: Sums, *, dim: int) -> Tensor:
-    """(·, k, k) float64 inner products along one of the first two dimensions of (m, S, b, q) sums."""
+    """(·, k, k) float64 inner products along one of the first two dimensions of (m, S, b, q) sums.
+
+    Each sum is divided by its largest entry first: a short gradient's squares are below what float32 holds.
+    """
     grams = []
     for value in sums.values():
         vectors = value.movedim(dim, 0)
+        largest = vectors.abs().amax((-1, -2))
+        vectors = vectors / torch.where(largest > 0, largest, 1)[..., None, None]
         rows = [(vectors * vector).sum(-1).sum(-1, dtype=torch.float64) for vector in vectors]
-        grams.append(torch.stack(rows).permute(2, 0, 1))
+        size = largest.double().t()
+        grams.append(torch.stack(rows).permute(2, 0, 1) * size[:, :, None] * size[:, None, :])
     return torch.stack(grams).sum(0)
 
 

@@ -102,13 +102,15 @@ def initial_ratios(settings: RatioSettings, *, seed: int, split: data.Split) -> 
         and the mean `output` $f$.
 
     Raises:
-        ValueError: there are fewer images than `settings.samples`.
+        ValueError: `settings.samples` is less than 1, or there are fewer images.
 
     Source: equations 8 and 9 of the paper.
     """
     pair = data.binary(split, settings.classes)
-    if settings.samples is not None and settings.samples > len(pair.y_train):
-        raise ValueError(f"samples must be at most {len(pair.y_train)} for this data, got {settings.samples}")
+    if settings.samples is not None and not 0 < settings.samples <= len(pair.y_train):
+        raise ValueError(
+            f"samples must lie in [1, {len(pair.y_train)}] for this data, got {settings.samples}"
+        )
     x = torch.from_numpy(pair.x_train[: settings.samples].reshape(-1, pair.x_train[0].size) / 255.0)
     y = pair.y_train[: settings.samples]
     placed = [noise.uniform(y, level, num_classes=2, seed=seed) for level in settings.levels]
