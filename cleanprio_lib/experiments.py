@@ -20,15 +20,27 @@ from cleanprio_lib import data, models, noise
 from cleanprio_lib.measurements import (
     derivative_angles,
     derivatives_in_training,
+    dynamics,
     initial_gradients,
     sample_gradients,
 )
-from cleanprio_lib.metrics import Task
-from cleanprio_lib.training import TrainingSettings, train
+from cleanprio_lib.metrics import Task, subset_metrics
+from cleanprio_lib.training import Measure, TrainingSettings, train
 
 SCALES = ("quick", "laptop", "paper")
+TARGETS = ("true", "smoothed")
+
+
+def _fully_connected(task: Task, *, seed: int, **net: Any) -> nn.Module:
+    return models.fully_connected(task.x[0].numel(), num_outputs=task.num_outputs, seed=seed, **net)
+
+
+def _mnist_cnn(task: Task, *, seed: int) -> nn.Module:
+    return models.mnist_cnn(num_classes=task.num_classes, seed=seed)
+
+
 MODELS: MappingProxyType[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"mnist_cnn": models.mnist_cnn, "fully_connected": models.fully_connected}
+    {"mnist_cnn": _mnist_cnn, "fully_connected": _fully_connected}
 )
 
 
@@ -43,6 +55,10 @@ class Settings:
         training: optimiser, epochs and what is measured.
         train_samples: the first so many of the data set's training images; None for all.
         test_samples: the first so many of its test images; None for all.
+        classes: two of the data set's classes, which become 0 and 1; None for all of them.
+        net: options of the model, such as `(("width", 512),)`; None for its own defaults.
+        targets: what training aims at, of `TARGETS`; None for the given labels. Metrics keep to the labels.
+        gradients: whether subset gradients are measured at every recorded epoch; None for no.
     """
 
     dataset: str
@@ -51,6 +67,14 @@ class Settings:
     training: TrainingSettings
     train_samples: int | None = None
     test_samples: int | None = None
+    classes: tuple[int, int] | None = None
+    net: tuple[tuple[str, Any], ...] | None = None
+    targets: str | None = None
+    gradients: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets not in (None, *TARGETS):
+            raise ValueError(f"targets must be None or one of {TARGETS}, got {self.targets!r}")
 
 
 @dataclass(frozen=True)
@@ -218,6 +242,7 @@ def split_of(settings: Any, split: data.Split | None = None) -> data.Split | Non
 
 def build_task(settings: Settings, split: data.Split, *, seed: int) -> Task:
     """Inputs in [0, 1] with channels first and labels with noise placed from the seed."""
+    split = split if settings.classes is None else data.binary(split, settings.classes)
     x, true = _first(split.x_train, split.y_train, settings.train_samples, "train_samples")
     x_test, y_test = _first(split.x_test, split.y_test, settings.test_samples, "test_samples")
     labels = noise.uniform(true, settings.level, num_classes=split.num_classes, seed=seed)
@@ -228,12 +253,13 @@ def build_task(settings: Settings, split: data.Split, *, seed: int) -> Task:
         x_test=_inputs(x_test),
         y_test=torch.from_numpy(y_test.astype(np.int64)),
         num_classes=split.num_classes,
+        targets=_targets(settings, labels, split.num_classes),
     )
 
 
 def build_model(settings: Settings, task: Task, *, seed: int) -> nn.Module:
     """The experiment's net with initial weights from the seed."""
-    return MODELS[settings.model](num_classes=task.num_classes, seed=seed)
+    return MODELS[settings.model](task, seed=seed, **dict(settings.net or ()))
 
 
 def run(
@@ -289,10 +315,16 @@ def _train(
         task,
         settings.training,
         seed=seed,
+        measures=measures_of(settings),
         checkpoint=checkpoint,
         progress=progress,
         description=description,
     )
+
+
+def measures_of(settings: Settings) -> tuple[Measure, ...]:
+    """What is measured at every recorded epoch of a training run."""
+    return (subset_metrics, dynamics.gradient_metrics) if settings.gradients else (subset_metrics,)
 
 
 def _timed(measure: Callable[..., pd.DataFrame], settings: Any, **arguments: Any) -> pd.DataFrame:
@@ -312,7 +344,29 @@ def default_device() -> str:
 
 def as_dict(settings: Any) -> dict[str, Any]:
     """Settings as plain values, for provenance."""
-    return asdict(settings)
+    return without_none(asdict(settings))
+
+
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested values but for those that are None: a setting that is not used may as well not exist."""
+    return {
+        key: without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _targets(settings: Settings, labels: noise.NoisyLabels, num_classes: int) -> torch.Tensor | None:
+    r"""True labels, or for each the mean of given ones: label smoothing by $\kappa = \delta C/(C-1)$."""
+    if settings.targets is None:
+        return None
+    true = torch.from_numpy(labels.true)
+    if settings.targets == "true":
+        return true
+    kept = 1 - settings.level
+    wrong = settings.level / (num_classes - 1)
+    rows = torch.full((num_classes, num_classes), wrong).fill_diagonal_(kept)[true]
+    return rows[:, 1] if num_classes == 2 else rows
 
 
 def _first(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class Task:
         x_test: (n_test, ...) float32 test inputs.
         y_test: (n_test,) int64 true labels.
         num_classes: $C$; 2 means one logit and the logistic loss, more means softmax.
+        targets: what training aims at in place of the given labels, which metrics keep to: (n,) labels or,
+            as floats, (n,) probabilities of class 1 or (n, C) of all classes. None for the given labels.
     """
 
     x: Tensor
@@ -34,6 +37,7 @@ class Task:
     x_test: Tensor
     y_test: Tensor
     num_classes: int
+    targets: Tensor | None = None
 
     @property
     def is_noisy(self) -> Tensor:
@@ -47,23 +51,26 @@ class Task:
 
     def to(self, device: torch.device | str) -> Task:
         """The same problem on another device."""
-        moved = {name: getattr(self, name).to(device) for name in ("x", "given", "true", "x_test", "y_test")}
-        return Task(**moved, num_classes=self.num_classes)
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
     def take(self, indices: Tensor) -> Task:
         """The same problem with only these training samples: indices (k,)."""
-        return Task(
-            self.x[indices],
-            self.given[indices],
-            self.true[indices],
-            self.x_test,
-            self.y_test,
-            self.num_classes,
+        targets = None if self.targets is None else self.targets[indices]
+        return replace(
+            self, x=self.x[indices], given=self.given[indices], true=self.true[indices], targets=targets
         )
 
 
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    r"""(n,) logistic (one logit) or softmax cross-entropy losses $\ell$ of (n, k) logits, (n,) labels."""
+    r"""(n,) logistic (one logit) or softmax cross-entropy losses $\ell$ of (n, k) logits.
+
+    Args:
+        logits: (n, k).
+        labels: (n,) labels or, as floats, (n,) probabilities of class 1 or (n, k) of all classes.
+    """
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction="none")
     return F.cross_entropy(logits, labels, reduction="none")

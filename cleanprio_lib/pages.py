@@ -96,7 +96,7 @@ def _setting(settings: dict[str, Any], source: str) -> str:
     training = settings.get("training")
     if training is None:
         return source
-    images = f"{settings['train_samples']:,}" if settings["train_samples"] else "all"
+    images = f"{settings['train_samples']:,}" if "train_samples" in settings else "all"
     return (
         f"{source}, {images} training images, {training['epochs']} epochs of SGD "
         f"(batch {training['batch_size']}, η = {training['learning_rate']:g})"

@@ -49,7 +49,7 @@ class Recorded:
     @property
     def settings(self) -> dict[str, Any]:
         """The frozen settings as they were when the run was recorded."""
-        return self.provenance["settings"]
+        return experiments.without_none(self.provenance["settings"])
 
     @property
     def source(self) -> str:
@@ -167,7 +167,8 @@ def refuse_other_settings(header: dict[str, Any], folder: Path) -> None:
     facts = _paths(header["name"], header["scale"], folder)[1]
     if not facts.exists():
         return
-    before, wanted = json.loads(facts.read_text("utf8")), json.loads(json.dumps(header))
+    recorded, wanted = json.loads(facts.read_text("utf8")), json.loads(json.dumps(header))
+    before = experiments.without_none(recorded)
     different = [key for key in wanted if before[key] != wanted[key]]
     if different:
         was = "; ".join(f"{key} was {before[key]}, now {wanted[key]}" for key in different)

@@ -73,7 +73,7 @@ def train(
     progress: bool = True,
     description: str = "training",
 ) -> pd.DataFrame:
-    """Train `model` in place by SGD on the given labels and measure it on the way.
+    """Train `model` in place by SGD on the task's targets and measure it on the way.
 
     The run is a function of the model's weights, the task, the settings and the seed: on a CPU bit for bit,
     for one number of threads. With a `checkpoint` path, a run that was killed at any moment goes on from
@@ -160,12 +160,13 @@ def train_epoch(
         enabled=resolve_precision(settings.precision, device) == "bfloat16",
     )
     part = gradient_batch(model, device) or settings.batch_size
+    targets = task.given if task.targets is None else task.targets
     for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(settings.batch_size):
         optimizer.zero_grad()
         for indices in batch.split(part):
             with autocast:
                 logits = model(task.x.index_select(0, indices))
-            (sample_losses(logits.float(), task.given[indices]).sum() / len(batch)).backward()
+            (sample_losses(logits.float(), targets[indices]).sum() / len(batch)).backward()
         optimizer.step()
 
 

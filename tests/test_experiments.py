@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
-from cleanprio_lib import experiments
+from cleanprio_lib import data, experiments
+from cleanprio_lib.training import TrainingSettings
 
 
 def test_every_experiment_has_every_scale_and_nobody_can_change_it():
@@ -77,3 +79,75 @@ def test_seed_decides_noise_weights_and_order(tiny, stand_in):
     assert not np.array_equal(frames[0].train_loss, frames[2].train_loss)
     assert list(frames[0])[:2] == ["seed", "epoch"]
     assert frames[2].seed.tolist() == [1] * 4
+
+
+BINARY = experiments.Settings(
+    dataset="mnist",
+    level=0.4,
+    model="fully_connected",
+    training=TrainingSettings(epochs=1, batch_size=64, learning_rate=0.1, precision="float32"),
+    train_samples=120,
+    test_samples=50,
+    classes=(7, 9),
+    net=(("width", 8), ("depth", 3)),
+    gradients=True,
+)
+
+
+def test_two_classes_of_a_data_set_are_a_binary_task(stand_in):
+    task = experiments.build_task(BINARY, stand_in, seed=2)
+    pair = data.binary(stand_in, (7, 9))
+    assert (task.num_classes, task.num_outputs, task.targets) == (2, 1, None)
+    np.testing.assert_array_equal(task.true.numpy(), pair.y_train[:120])
+    np.testing.assert_array_equal((task.x[:, 0] * 255).round().numpy(), pair.x_train[:120])
+    model = experiments.build_model(BINARY, task, seed=0)
+    assert [layer.out_features for layer in model if isinstance(layer, nn.Linear)] == [8, 8, 1]
+
+
+@pytest.mark.parametrize("classes", [(7, 9), None])
+def test_targets_are_true_labels_or_the_mean_of_what_noise_gives(stand_in, classes):
+    settings = dataclasses.replace(
+        BINARY,
+        classes=classes,
+        model="fully_connected" if classes else "mnist_cnn",
+        net=None,
+        train_samples=600,
+    )
+    tasks = {
+        targets: experiments.build_task(dataclasses.replace(settings, targets=targets), stand_in, seed=0)
+        for targets in (None, *experiments.TARGETS)
+    }
+    for task in tasks.values():
+        assert torch.equal(task.given, tasks[None].given)
+    assert torch.equal(tasks["true"].targets, tasks[None].true)
+    true, smoothed = tasks[None].true, tasks["smoothed"].targets
+    count = 2 if classes else 10
+    kappa = 0.4 * count / (count - 1)
+    wanted = (1 - kappa) * nn.functional.one_hot(true, count) + kappa / count
+    torch.testing.assert_close(smoothed, wanted[:, 1] if classes else wanted)
+
+
+def test_targets_move_the_weights_and_metrics_keep_to_the_labels(stand_in):
+    frames = {}
+    for targets in (None, *experiments.TARGETS):
+        settings = dataclasses.replace(BINARY, targets=targets)
+        frames[targets] = experiments._train(settings, stand_in, 0, "cpu", None, False, "test")
+    start = [frame.iloc[0] for frame in frames.values()]
+    for frame in start[1:]:
+        pd.testing.assert_series_equal(frame, start[0], check_exact=True)
+    ends = [frame.train_loss.iloc[-1] for frame in frames.values()]
+    assert len(set(ends)) == 3
+    assert {"ratio_0", "true_cosine", "noisy_lowered"} <= set(frames[None])
+
+
+def test_unknown_targets_are_an_error():
+    with pytest.raises(ValueError, match=r"targets must be None or one of .*, got 'wrong'"):
+        dataclasses.replace(BINARY, targets="wrong")
+
+
+def test_what_is_none_is_left_out_of_provenance():
+    plain = experiments.as_dict(dataclasses.replace(BINARY, gradients=None))
+    assert "gradients" not in plain
+    assert "measured" not in plain["training"]
+    assert plain["classes"] == (7, 9)
+    assert experiments.without_none({"a": {"b": None, "c": 0}, "d": None}) == {"a": {"c": 0}}

@@ -1,0 +1,99 @@
+"""Subset gradients during training, against gradients written out by an ordinary backward pass."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cleanprio_lib import models, training
+from cleanprio_lib.measurements import dynamics
+from cleanprio_lib.metrics import Task
+
+
+def _task(n=40, *, classes=2, seed=0, level=0.3):
+    rng = np.random.default_rng(seed)
+    true = torch.from_numpy(rng.integers(classes, size=n))
+    x = torch.from_numpy(rng.normal(size=(n, 5)).astype(np.float32)) + true[:, None]
+    given = torch.where(torch.from_numpy(rng.random(n) < level), (true + 1) % classes, true)
+    return Task(x, given, true, x, true, classes)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A task, and a net that has begun to learn it, so that no output is one half."""
+    task = _task()
+    model = models.fully_connected(5, 16, depth=3, seed=1)
+    settings = training.TrainingSettings(epochs=4, batch_size=8, learning_rate=0.3, precision="float32")
+    training.train(model, task, settings, seed=0, progress=False)
+    return model, task
+
+
+def _gradient(model, x, y):
+    """(p,) float64 gradient of the summed loss, nothing but autograd."""
+    double = models.fully_connected(5, 16, depth=3, seed=0).double()
+    double.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
+    loss = F.binary_cross_entropy_with_logits(double(x.double())[:, 0], y.double(), reduction="sum")
+    parts = torch.autograd.grad(loss, list(double.parameters()))
+    return torch.cat([part.flatten() for part in parts])
+
+
+def test_numbers_of_a_class_are_those_of_its_gradients(trained):
+    model, task = trained
+    numbers = dynamics.gradient_metrics(model, task)
+    for c in (0, 1):
+        clean, noisy = ((task.true == c) & rows for rows in (~task.is_noisy, task.is_noisy))
+        g_clean = _gradient(model, task.x[clean], task.given[clean])
+        g_noise = _gradient(model, task.x[noisy], task.given[noisy])
+        g_true = g_clean + _gradient(model, task.x[noisy], task.true[noisy])
+        along = g_clean @ g_true / (g_true @ g_true)
+        wanted = {
+            "clean_norm": g_clean.norm(),
+            "noisy_norm": g_noise.norm(),
+            "true_norm": g_true.norm(),
+            "ratio": g_clean.norm() / g_noise.norm(),
+            "cosine": torch.cosine_similarity(g_clean, g_noise, dim=0),
+            "alpha": -(g_noise @ g_clean) / (g_clean @ g_clean),
+            "clean_part": along,
+            "noisy_part": g_noise @ g_true / (g_true @ g_true),
+            "clean_rest": (g_clean - along * g_true).norm() / g_clean.norm(),
+        }
+        for name, value in wanted.items():
+            # Float32 products: 1e-6 of a cosine, and of a rest that is a difference of two of them.
+            assert numbers[f"{name}_{c}"] == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
+
+
+def test_numbers_of_all_samples_are_those_of_the_whole_gradient(trained):
+    model, task = trained
+    numbers = dynamics.gradient_metrics(model, task)
+    level = float(task.is_noisy.double().mean())
+    given, true = (_gradient(model, task.x, labels) for labels in (task.given, task.true))
+    smoothed = _gradient(model, task.x, (1 - 2 * level) * task.true.double() + level)
+    for name, other in (("true", true), ("smoothed", smoothed)):
+        cosine = torch.cosine_similarity(given, other, dim=0)
+        assert numbers[f"{name}_cosine"] == pytest.approx(float(cosine), abs=1e-5)
+        assert numbers[f"{name}_size"] == pytest.approx(float(given.norm() / other.norm()), rel=1e-4)
+    lowered = torch.tensor(
+        [
+            float(_gradient(model, task.x[i : i + 1], task.given[i : i + 1]) @ given) > 0
+            for i in range(len(task.x))
+        ]
+    )
+    assert 0 < lowered.double().mean() < 1
+    assert numbers["clean_lowered"] == pytest.approx(float(lowered[~task.is_noisy].double().mean()))
+    assert numbers["noisy_lowered"] == pytest.approx(float(lowered[task.is_noisy].double().mean()))
+
+
+def test_an_empty_noisy_subset_gives_nan_where_it_is_asked_for():
+    task = _task(level=0.0)
+    numbers = dynamics.gradient_metrics(models.fully_connected(5, 8, seed=0), task)
+    assert math.isnan(numbers["cosine_0"])
+    assert math.isnan(numbers["noisy_lowered"])
+    assert numbers["clean_part_1"] == pytest.approx(1, abs=1e-6)
+    assert numbers["true_cosine"] == pytest.approx(1, abs=1e-6)
+
+
+def test_more_than_two_classes_are_an_error():
+    with pytest.raises(ValueError, match="task must have 2 classes, got 3"):
+        dynamics.gradient_metrics(models.fully_connected(5, 8, num_outputs=3, seed=0), _task(classes=3))
