@@ -22,6 +22,8 @@ from cleanprio_lib.checkpoints import atomic_path
 
 PACKAGE = Path(__file__).parent
 
+EVIDENCE = 3  # seeds, at least: fewer are an example
+
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
@@ -83,7 +85,7 @@ def load(name: str, scale: str | None = None, *, folder: Path | None = None) -> 
 
     Args:
         name: of the experiment.
-        scale: None for the largest scale there is.
+        scale: None for the largest scale with `EVIDENCE` seeds or more, or if none has, the largest there is.
         folder: None for `recorded_folder()`.
 
     Raises:
@@ -93,10 +95,9 @@ def load(name: str, scale: str | None = None, *, folder: Path | None = None) -> 
     experiments.settings_of(name, scale or "quick")
     folder = folder or recorded_folder()
     scales = [scale] if scale else list(reversed(experiments.SCALES))
-    for candidate in scales:
-        run = _read(name, candidate, folder)
-        if run is not None:
-            return run
+    found = [run for run in (_read(name, candidate, folder) for candidate in scales) if run is not None]
+    if found:
+        return next((run for run in found if len(run.seeds) >= EVIDENCE), found[0])
     wanted = scale or "laptop"
     raise FileNotFoundError(
         f"{name} is not recorded at scale {' or '.join(scales)} in {folder}: "

@@ -20,7 +20,8 @@ def recorder(tiny, stand_in, tmp_path):
             "checkpoints": tmp_path / "checkpoints",
             "split": stand_in,
         }
-        return runs.record(tiny, "quick", seeds, device="cpu", progress=False, **{**arguments, **changes})
+        scale = changes.pop("scale", "quick")
+        return runs.record(tiny, scale, seeds, device="cpu", progress=False, **{**arguments, **changes})
 
     record.folder = tmp_path / "recorded"
     record.checkpoints = tmp_path / "checkpoints"
@@ -187,6 +188,20 @@ def test_load_takes_the_largest_scale_and_says_how_to_record_what_is_missing(rec
         runs.load("tiny", "paper", folder=recorder.folder)
     with pytest.raises(ValueError, match="scale must be one of"):
         runs.load("tiny", "huge", folder=recorder.folder)
+
+
+def test_a_larger_scale_takes_over_once_it_has_enough_seeds(recorder):
+    for seeds, scale, wanted in (
+        ([0, 1], "quick", "quick"),
+        ([0], "laptop", "laptop"),  # neither is evidence: the larger one
+        ([2], "quick", "quick"),
+        ([1], "laptop", "quick"),
+        ([2], "laptop", "laptop"),
+        ([0, 1, 2], "paper", "paper"),
+    ):
+        recorder(seeds, scale=scale)
+        assert runs.load("tiny", folder=recorder.folder).scale == wanted
+    assert runs.load("tiny", "quick", folder=recorder.folder).scale == "quick"
 
 
 def test_table_has_every_experiment_and_scale(recorder):
