@@ -51,7 +51,7 @@ def fully_connected(
     Returns:
         A module that maps (n, ...) to (n, num_outputs).
 
-    Source: equations 6 and 7 of the paper ("ntk"); its appendix B ("standard").
+    Source: equations 6 and 7 of the paper ("ntk"); how its experiments' nets begin is not stated there.
     """
     for name, value, least in (("num_inputs", num_inputs, 1), ("width", width, 1), ("depth", depth, 2)):
         if value < least:

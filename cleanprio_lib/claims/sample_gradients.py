@@ -21,6 +21,7 @@ SAME_ANGLE = 1e-4  # degrees
 OPPOSITE, OPPOSITE_COSINE = 175.0, -0.99
 ORTHOGONAL_PART = 0.3  # of the other subset's gradient: the sine of its angle
 ONE_CLASS, BOTH_CLASSES = 0.18, 0.03  # relative distance from equation 8
+SAME_ALPHA = 0.05
 ALMOST_ALL = 0.8
 
 
@@ -36,23 +37,23 @@ def _eq_5(run: Recorded) -> tuple[Measured, ...]:
 def _sec_3_2_clean(run: Recorded) -> tuple[Measured, ...]:
     own = run.frame[(run.frame.loss == "logistic") & (run.frame.precision == "float64")]
     words = f"below {SAME_ANGLE:g}"
+    mirror = "|θ_g + θ_h − 180°| between a clean and a noisy sample of a class (°)"
     return (
         below("|θ_g − θ_h| between clean samples of a class (°)", DEGREES * own.clean_gap, SAME_ANGLE, words),
+        below(mirror, DEGREES * own.mirror_gap, SAME_ANGLE, words),
     )
 
 
 def _sec_3_2_noise(run: Recorded) -> tuple[Measured, ...]:
-    noisy = run.frame[run.frame.subset == "noisy"]
-    mirror = DEGREES * noisy.groupby("seed").mirror.max()
-    words = f"below {SAME_ANGLE:g}"
-    return (
-        below("|θ_g + θ_g with the true label − 180°|, all samples (°)", mirror, SAME_ANGLE, words),
-        *_opposite(run.frame),
-    )
+    return (*_mirrored(run.frame), *_opposite(run.frame))
 
 
 def _sec_3_2_other(run: Recorded) -> tuple[Measured, ...]:
-    other = run.frame[run.frame.subset == "other"]
+    return _across(run.frame)
+
+
+def _across(frame: pd.DataFrame) -> tuple[Measured, ...]:
+    other = frame[frame.subset == "other"]
     words = f"above {ORTHOGONAL_PART:g}"
     return tuple(
         above(
@@ -66,12 +67,9 @@ def _fig_4(run: Recorded) -> tuple[Measured, ...]:
     rows = []
     for name, own in _by_start(run.frame):
         table = DEGREES * own.pivot(index=["seed", "class"], columns="subset", values=["q05", "q95"])
-        for low, high in (("clean", "other"), ("other", "noisy")):
-            gap = table["q05", high] - table["q95", low]
-            rows.append(
-                above(f"5 % quantile of {high} − 95 % quantile of {low}, {name} (°)", gap, 0, "above 0")
-            )
-    return (*rows, *_opposite(run.frame))
+        gap = table["q05", "other"] - table["q95", "clean"]
+        rows.append(above(f"5 % quantile of other − 95 % quantile of clean, {name} (°)", gap, 0, "above 0"))
+    return (*rows, *_mirrored(run.frame), *_across(run.frame), *_opposite(run.frame))
 
 
 def _eq_8(run: Recorded) -> tuple[Measured, ...]:
@@ -89,11 +87,14 @@ def _eq_8(run: Recorded) -> tuple[Measured, ...]:
 def _eq_9(run: Recorded) -> tuple[Measured, ...]:
     rows = []
     for name, own in _by_start(run.frame, "start"):
-        largest = both_classes(own).alpha
+        both = both_classes(own)
         words = f"below {OPPOSITE_COSINE:g}"
         rows += [
             below(f"cos(g_noise, g_clean), {name}", own.cosine, OPPOSITE_COSINE, words),
-            below(f"larger α₀ of the two classes, {name}", largest, 1, "below 1"),
+            below(f"larger α₀ of the two classes, {name}", both.alpha, 1, "below 1"),
+            below(
+                f"difference of the two α₀, {name}", both.alpha_gap, SAME_ALPHA, f"0, below {SAME_ALPHA:g}"
+            ),
         ]
     return tuple(rows)
 
@@ -101,9 +102,9 @@ def _eq_9(run: Recorded) -> tuple[Measured, ...]:
 def _sec_1_b(run: Recorded) -> tuple[Measured, ...]:
     frame = run.frame
     starts = {
-        "output centred": frame[(frame.start == "constant") & (frame.logit == 0)],
-        "constant logit 0.1": frame[(frame.start == "constant") & (frame.logit == 0.1)],
-        "PyTorch's default": frame[frame.start == "standard"],
+        STARTS["ntk"]: frame[frame.start == "ntk"],
+        STARTS["ntk_centred"]: frame[(frame.start == "constant") & (frame.logit == 0)],
+        STARTS["standard"]: frame[frame.start == "standard"],
     }
     rows = []
     for name, chosen in starts.items():
@@ -117,6 +118,24 @@ def _sec_1_b(run: Recorded) -> tuple[Measured, ...]:
 def _by_start(frame: pd.DataFrame, column: str = "source") -> list[tuple[str, pd.DataFrame]]:
     """Name and rows of each way to begin; rows of the infinitely wide net are left out."""
     return [(name, frame[frame[column] == start]) for start, name in STARTS.items()]
+
+
+def _mirrored(frame: pd.DataFrame) -> tuple[Measured, ...]:
+    """Whether the noisy histogram is the clean one turned round: means that add up to 180°.
+
+    Up to sampling: four standard errors of the two means, the samples' angles taken as independent.
+    """
+    rows = []
+    for name, own in _by_start(frame):
+        table = own.pivot(index=["seed", "class"], columns="subset", values=["mean", "sd", "count"])
+        off = DEGREES * (table["mean", "noisy"] + table["mean", "clean"]) - 180
+        errors = [table["sd", subset] ** 2 / table["count", subset] for subset in ("clean", "noisy")]
+        room = 4 * DEGREES * np.sqrt(errors[0] + errors[1])
+        words = f"0, up to {room.min():.2g} to {room.max():.2g} (four standard errors)"
+        agrees = bool((off.abs() < room).all())
+        quantity = f"mean θ_g, clean + noisy − 180°, {name} (°)"
+        rows.append(Measured(quantity, off.mean(), off.min(), off.max(), words, agrees))
+    return tuple(rows)
 
 
 def _opposite(frame: pd.DataFrame) -> tuple[Measured, ...]:
@@ -137,7 +156,7 @@ CLAIMS = (
         id="sec1-b",
         statement="At the start almost every clean gradient has a positive, and almost every noisy gradient "
         "a negative projection on the descent gradient.",
-        where="Section 1",
+        where="Section 1, before the first step",
         experiment="sec-1-projections",
         rule=None,
         measure=_sec_1_b,
@@ -152,7 +171,7 @@ CLAIMS = (
     ),
     Claim(
         id="sec3.2-clean",
-        statement="Clean gradients of a class make the same angles with each other as their derivatives ∇h.",
+        statement="Clean gradients of a class make the angles of their ∇h, a noisy one the mirrored angle.",
         where="Section 3.2",
         experiment="eq-05-formula",
         rule=None,
@@ -176,7 +195,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig-4-left",
-        statement="Two clusters: clean gradients at small angles, noisy ones mirrored, others between.",
+        statement="Two clusters: clean gradients at small angles, noisy ones mirrored, others with neither.",
         where="Figure 4, left",
         experiment="fig-04-clusters",
         rule=None,
@@ -184,7 +203,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig-4-right",
-        statement="Zeros and ones: clean gradients at small angles, noisy ones mirrored, others between.",
+        statement="Zeros and ones: clean gradients at small angles, noisy mirrored, others with neither.",
         where="Figure 4, right, as in its caption",
         experiment="fig-04-mnist-0v1",
         rule=None,

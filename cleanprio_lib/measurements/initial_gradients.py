@@ -64,6 +64,8 @@ class RatioSettings:
 def formula(settings: FormulaSettings, *, seed: int, split: None = None) -> pd.DataFrame:
     r"""The gradient of a loss against $(f - y)\nabla h$, both by automatic differentiation, sample by sample.
 
+    The loss is written out as the logarithm of an output: PyTorch's own losses have $f - y$ built in.
+
     Returns:
         A row for each `loss` and `precision`: `error`, the largest over samples of the difference divided by
         the gradient's length; and for the logistic loss, in radians, `clean_gap`, the largest
@@ -137,11 +139,11 @@ def _written_out(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, 
     for image, label in zip(x, y, strict=True):
         logits = net(image[None])[0]
         if len(logits) == 1:
-            target = label[None].to(logits.dtype)
-            loss, f = F.binary_cross_entropy_with_logits(logits, target), logits.sigmoid()
+            target, f = label[None].to(logits.dtype), logits.sigmoid()
+            loss = -(target * f.log() + (1 - target) * (1 - f).log()).sum()
         else:
-            target = F.one_hot(label, len(logits)).to(logits.dtype)
-            loss, f = F.cross_entropy(logits, label), logits.softmax(dim=0)
+            target, f = F.one_hot(label, len(logits)).to(logits.dtype), logits.softmax(dim=0)
+            loss = -f[label].log()
         functions = [loss, *logits]
         written = [
             torch.cat([part.flatten() for part in torch.autograd.grad(value, parameters, retain_graph=True)])
