@@ -152,7 +152,7 @@ def card(judged: Judged) -> None:
 
 
 def _number(value: float) -> str:
-    return _powers(f"{value:.4g}") if math.isfinite(value) else "–"
+    return _powers(f"{value:.4g}").replace("-", "−") if math.isfinite(value) else "–"
 
 
 def _powers(text: str) -> str:

@@ -102,7 +102,7 @@ def test_a_card_writes_numbers_as_people_do(shown):
         return (Measured("error", 4.52e-8, -1e-8, 174.84, "below 1e-05 or 1e+03", True),)
 
     pages.card(judge(replace(CLAIMS["fig-1"], measure=measure), _run()))
-    assert "<td>below 10⁻⁵ or 10³</td><td>4.52 × 10⁻⁸ [-10⁻⁸, 174.8]</td>" in shown[0].data
+    assert "<td>below 10⁻⁵ or 10³</td><td>4.52 × 10⁻⁸ [−10⁻⁸, 174.8]</td>" in shown[0].data
 
 
 def test_found_is_markdown(shown):
