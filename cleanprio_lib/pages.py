@@ -19,7 +19,7 @@ from cleanprio_lib import experiments, figures, provenance
 from cleanprio_lib.claims import Judged
 from cleanprio_lib.data import Split
 from cleanprio_lib.explorers.lettering import in_html
-from cleanprio_lib.runs import Recorded
+from cleanprio_lib.runs import Recorded, ranges
 
 POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d+)\b")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -109,17 +109,6 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"{len(seeds)} seeds"
 
 
-def _ranges(seeds: Sequence[int]) -> str:
-    """Sorted whole numbers with their runs written as ranges: "0–4, 7"."""
-    runs_of: list[list[int]] = []
-    for seed in seeds:
-        if runs_of and seed == runs_of[-1][-1] + 1:
-            runs_of[-1].append(seed)
-        else:
-            runs_of.append([seed])
-    return ", ".join(f"{own[0]}–{own[-1]}" if len(own) > 1 else str(own[0]) for own in runs_of)
-
-
 def card(judged: Judged) -> None:
     """Show a claim: its statement, what it needs, what was measured, and the verdict."""
     rows = "".join(
@@ -143,7 +132,7 @@ def card(judged: Judged) -> None:
             f"{in_html(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong></p>"
             f"{table if judged.measured else ''}"
-            f"<p>{html.escape(describe(run))} Seeds {_ranges(run.seeds)}. {stopping}"
+            f"<p>{html.escape(describe(run))} Seeds {ranges(run.seeds)}. {stopping}"
             f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
             f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
             "</section>"

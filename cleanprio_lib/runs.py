@@ -7,7 +7,7 @@ settings, data and their sha256, and for each seed the library's source, torch, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +189,17 @@ def table(*, folder: Path | None = None, checkpoints: Path | None = None) -> pd.
     return pd.DataFrame(rows)
 
 
+def ranges(numbers: Sequence[int]) -> str:
+    """Sorted whole numbers with their runs written as ranges: "0–4, 7"."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(f"{own[0]}–{own[-1]}" if len(own) > 1 else str(own[0]) for own in found)
+
+
 def _paths(name: str, scale: str, folder: Path) -> tuple[Path, Path]:
     return folder / f"{name}-{scale}.csv", folder / f"{name}-{scale}.json"
 
@@ -261,7 +272,7 @@ def _summary(run: Recorded | None, unfinished: int) -> dict[str, Any]:
     status = "recorded" if run.intact else "EDITED: the CSV does not match its sha256"
     return {
         "status": status + (f", {unfinished} more begun" if unfinished else ""),
-        "seeds": ",".join(str(seed) for seed in run.seeds),
+        "seeds": ranges(run.seeds),
         "epochs": str(int(run.frame.epoch.max())) if "epoch" in run.frame else "",
         "minutes a seed": f"{minutes:.1f}",
         "machine": run.devices,
