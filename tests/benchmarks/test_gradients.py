@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import gradients as bench
+from cleanprio_lib import runs
 from cleanprio_lib.checkpoints import threads
 
 SMALL = tuple(case for case in bench.CASES if case.net in (bench.FCN, bench.CNN))
@@ -318,3 +319,25 @@ def test_only_json_is_written(capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         bench.main(["--out", str(tmp_path / "claims.csv")])
     assert "--out must end in .json, got claims.csv" in capsys.readouterr().err
+
+
+def test_the_recorded_benchmark_is_the_one_that_is_here():
+    """At full size, with every peer: cases, methods and bounds as they stand in the code."""
+    recorded = json.loads((runs.recorded_folder() / "benchmarks" / "gradients.json").read_text("utf8"))
+    assert recorded["repeats"] >= 5
+    assert recorded["machine"].endswith("-core CPU")
+    rows = pd.DataFrame(recorded["measurements"])
+    wanted = [(case.name, name) for case in bench.CASES for name in bench.methods_of(case)]
+    assert list(zip(rows.case, rows.method, strict=True)) == wanted
+    sizes = {case.name: max(2, round(bench.SAMPLES * case.share)) for case in bench.CASES}
+    assert rows.groupby("case").samples.first().to_dict() == sizes
+    assert set(rows.remark) <= {"", "refuses the net"}
+    bounds = {row["what"]: row["must"] for row in recorded["claims"]}
+    for case in bench.CASES:
+        if case.over_floor:
+            assert bounds[f"{case.name}: time, over the floor"] == f"≤ {case.over_floor:g}"
+        if case.over_peers:
+            (best,) = [
+                must for what, must in bounds.items() if what.startswith(f"{case.name}: speed, over the best")
+            ]
+            assert best == f"≥ {case.over_peers:g}"
