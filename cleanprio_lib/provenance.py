@@ -16,7 +16,11 @@ from cleanprio_lib import __version__, data, experiments
 
 PACKAGE = Path(__file__).parent
 MADE = "inputs made from the seed"
-SOURCES = ("noise", "models", "metrics", "checkpoints", "training", "experiments")
+# Modules and packages of them whose code decides a run's numbers.
+SOURCES = (
+    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "training", "measurements",
+    "experiments",
+)  # fmt: skip
 
 
 def header(name: str, scale: str, settings: Any, split: data.Split | None) -> dict[str, Any]:
@@ -43,11 +47,20 @@ def seed_entry(frame: pd.DataFrame, device: str | None, *, source: str) -> dict[
     }
 
 
+def source_files() -> list[Path]:
+    """The files of `SOURCES`, in order."""
+    return [
+        file
+        for name in SOURCES
+        for file in (sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / f"{name}.py"])
+    ]
+
+
 def source_sha256() -> str:
     """sha256 of the code that decides a run's numbers, blind to comments, docstrings and layout."""
     digest = hashlib.sha256()
-    for module in SOURCES:
-        tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf8"))
+    for file in source_files():
+        tree = ast.parse(file.read_text("utf8"))
         for node in ast.walk(tree):
             if (
                 isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
