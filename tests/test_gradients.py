@@ -306,6 +306,10 @@ def test_a_short_gradient_keeps_its_length_and_direction(outputs):
     torch.testing.assert_close(norms, math.exp(-60) * sums.norm(dim=1), rtol=1e-6, atol=0)
     wanted = torch.cosine_similarity(sums[0], sums[1], dim=0)
     torch.testing.assert_close(cosines[0, 1], wanted, rtol=1e-6, atol=0)
+    angles = gradients.sample_gradient_angles(net, x, y, masks[0])
+    each = F.pad(x.double(), (0, 1), value=1)
+    wanted = torch.cosine_similarity(each, sums[:1], dim=1)
+    torch.testing.assert_close((angles if outputs == 1 else angles[:, 1]).cos(), wanted, rtol=1e-6, atol=0)
 
 
 def test_residuals_keep_their_digits():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from cleanprio_lib.gradients.capture import CapturedNet, Records
 from cleanprio_lib.gradients.labels import check_labels, residual_signs, residuals, subsets_by_logit
 from cleanprio_lib.gradients.precision import in_full_precision
-from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, inner_products, logit_blocks
+from cleanprio_lib.gradients.records import new_sums
+from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, logit_blocks, square_norms
 
 MIB = 2**20
 
@@ -102,45 +103,61 @@ def sample_gradient_angles(
     members = subsets_by_logit(mask, len(x), count).to(x.device)
     labels = y.to(x.device)
     angles = x.new_empty(members.shape, dtype=torch.float64)
+    # The first subset's samples come first: a slice of a batch is had for nothing.
+    order = members[0].any(dim=1).logical_not().sort(stable=True).indices
+    parts = order.split(net.batch)
     for logits in logit_blocks(net, len(members), count, memory):
-        sums, kept = _sums(net, x, labels, members, logits, memory)
-        cosines = _cosines_with(net, x, sums, kept, logits, count)
-        angles[..., logits] = angles_of(cosines * residual_signs(labels, count)[:, logits])
+        sums, kept = _sums(net, x, labels, members, logits, parts, memory)
+        cosines = _cosines_with(net, x, sums, kept, logits, parts, count)
+        angles[:, order, logits] = angles_of(cosines * residual_signs(labels, count)[order, logits])
     angles = angles[..., 0] if count == 1 else angles
     return angles[0] if mask.ndim == 1 else angles
 
 
 def _sums(
-    net: CapturedNet, x: Tensor, labels: Tensor, members: Tensor, logits: slice, memory: float
+    net: CapturedNet,
+    x: Tensor,
+    labels: Tensor,
+    members: Tensor,
+    logits: slice,
+    parts: Sequence[Tensor],
+    memory: float,
 ) -> tuple[Sums, list[Records | None]]:
     """Gradients (m, S, b, q) of m subsets, and each batch's records as far as memory (MiB) goes."""
     cotangents = _unit(net, x, members.shape[2])[logits]
     sums: Sums = {}
     kept: list[Records | None] = []
     left = memory * MIB - len(members) * len(cotangents) * net.num_parameters * cotangents.itemsize
-    for part in _parts(net, x):
+    for part in parts:
         caught = net.forward(x[part])
         of_logits = residuals(caught.logits.detach(), labels[part])[:, logits]
-        records = caught.records(cotangents[:, None].expand(-1, len(of_logits), -1))
+        records = caught.records(cotangents[:, None].expand(-1, len(of_logits), -1), written_out=left > 0)
         weights = (members[:, part, logits] * of_logits).to(net.dtype)
         for name, record in records.items():
-            added = record.sums(weights)
-            sums[name] = sums[name].add_(added) if name in sums else added
+            if name not in sums:
+                sums[name] = new_sums(record, len(members), len(cotangents), weights)
+            record.add_sums(sums[name], weights, range(len(cotangents)))
         left -= sum(record.nbytes for record in records.values())
         kept.append(records if left >= 0 else None)
     return sums, kept
 
 
 def _cosines_with(
-    net: CapturedNet, x: Tensor, sums: Sums, kept: list[Records | None], logits: slice, count: int
+    net: CapturedNet,
+    x: Tensor,
+    sums: Sums,
+    kept: list[Records | None],
+    logits: slice,
+    parts: Sequence[Tensor],
+    count: int,
 ) -> Tensor:
     """(m, n, S) cosines between the derivatives of S logits and sums of gradients."""
-    square_norms = inner_products(sums, dim=0).diagonal(dim1=1, dim2=2).t()
+    of_sums = square_norms(sums)
     cosines = []
-    for part, known in zip(_parts(net, x), kept, strict=True):
+    for part, known in zip(parts, kept, strict=True):
         records = known or net.records(x[part], _unit(net, x, count)[logits])
         dots = reduce(torch.add, (record.dots(sums[name]) for name, record in records.items()))
-        cosines.append(dots / (_square_norms(records) * square_norms[:, None]).sqrt())
+        cosines.append(dots / (_square_norms(records) * of_sums[:, None]).sqrt())
     return torch.cat(cosines, dim=1)
 
 
@@ -172,10 +189,6 @@ def _blocks(
         added = sum(record.nbytes for record in block[number].values())
         size, largest = size + added, max(largest, added)
     yield block
-
-
-def _parts(net: CapturedNet, x: Tensor) -> list[slice]:
-    return [slice(start, start + net.batch) for start in range(0, len(x), net.batch)]
 
 
 def _unit(net: CapturedNet, x: Tensor, count: int) -> Tensor:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cleanprio_lib.gradients.layers import records_of
-from cleanprio_lib.gradients.records import Record, as_rows
+from cleanprio_lib.gradients.records import Record, as_rows, new_sums
 from cleanprio_lib.gradients.requirements import DIMENSIONS, join, supported_layers
 
 CHECKED_SAMPLES = 8
 CHECKED_SHARE = 32
 # Samples of one pass: the activations for more would not stay in a CPU's caches.
-CONVOLUTIONAL_BATCH, PLAIN_BATCH = 64, 256
+CONVOLUTIONAL_BATCH, PLAIN_BATCH = 64, 1024
 Records = dict[str, Record]
 
 
@@ -92,12 +92,14 @@ class CapturedNet:
         of_logits = torch.linspace(1, 2, count, dtype=self.dtype, device=x.device)
         of_samples = torch.linspace(1, 2, samples, dtype=self.dtype, device=x.device)
         wanted = caught.parameter_gradients(of_samples[:, None] * of_logits)
-        total = sum(float(gradient.norm()) for gradient in wanted.values())
+        norms = {name: float(gradient.norm()) for name, gradient in wanted.items()}
         for name, record in caught.records(of_logits.expand(1, samples, -1)).items():
-            sums = record.sums(of_samples[None, :, None])[0, 0]
-            for own, value in record.parts(sums).items():
+            sums = new_sums(record, 1, 1, caught.logits.detach())
+            record.add_sums(sums, of_samples[None, :, None], [0])
+            for own, value in record.parts(sums[0, 0]).items():
                 full_name = join(name, own)
-                self._check_close(full_name, value, as_rows(wanted[full_name]), total)
+                error = float(value.sub_(as_rows(wanted[full_name])).norm())
+                self._check_close(full_name, error, norms[full_name], sum(norms.values()))
         return count
 
     def _check_alone(self, x: Tensor, logits: Tensor) -> None:
@@ -108,8 +110,7 @@ class CapturedNet:
                 "is the net random, or do samples of a batch act on each other? Call model.eval()"
             )
 
-    def _check_close(self, name: str, value: Tensor, wanted: Tensor, total: float) -> None:
-        norm, error = float(wanted.norm()), float((value - wanted).norm())
+    def _check_close(self, name: str, error: float, norm: float, total: float) -> None:
         if not error <= self._tolerance * (norm + self._tolerance * total):
             raise RuntimeError(
                 f"the gradient of {name!r} from its layer's inputs and output gradients differs from that "
@@ -158,8 +159,8 @@ class Pass:
         )
         return dict(zip(self.parameters, gradients, strict=True))
 
-    def _deltas(self, cotangents: Tensor) -> dict[str, Tensor]:
-        """(n, S, ...) derivatives of each function by each layer's output."""
+    def _deltas(self, cotangents: Tensor) -> dict[str, list[Tensor]]:
+        """For each layer and each function, (n, ...) derivatives by the layer's output."""
         outputs = list(self.outputs.values())
         per_function = [
             torch.autograd.grad(
@@ -171,12 +172,10 @@ class Pass:
             )
             for s, cotangent in enumerate(cotangents)
         ]
-        # Of one function the derivatives are not copied.
-        stacked = [
-            torch.stack(parts, dim=1) if len(parts) > 1 else parts[0][:, None]
-            for parts in zip(*per_function, strict=True)
-        ]
-        return dict(zip(self.outputs, stacked, strict=True))
+        return {
+            name: list(deltas)
+            for name, deltas in zip(self.outputs, zip(*per_function, strict=True), strict=True)
+        }
 
 
 @dataclass

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cleanprio_lib.gradients.capture import CapturedNet, Records
 from cleanprio_lib.gradients.labels import check_labels, residuals, subsets_by_logit
 from cleanprio_lib.gradients.precision import in_full_precision
+from cleanprio_lib.gradients.records import new_sums
 from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, inner_products, logit_blocks
 
 
@@ -125,8 +126,8 @@ def _add(sums: Sums, records: Records, weights: Tensor, active: Tensor, outputs:
     """Add a batch's weighted sums to those of the active outputs."""
     for name, record in records.items():
         if name not in sums:
-            sums[name] = weights.new_zeros(len(weights), outputs, *record.shape)
-        sums[name].index_add_(1, active, record.sums(weights))
+            sums[name] = new_sums(record, len(weights), outputs, weights)
+        record.add_sums(sums[name], weights, active.tolist())
 
 
 def _weights(logits: Tensor, labels: Tensor, members: Tensor) -> Tensor:

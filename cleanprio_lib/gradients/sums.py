@@ -8,23 +8,45 @@ from torch import Tensor
 from cleanprio_lib.gradients.capture import CapturedNet
 
 MEMORY = 1024.0
+SHORT = 1e-20  # a squared norm from which on entries whose squares float32 does not hold do not matter
 Sums = dict[str, Tensor]
 
 
 def inner_products(sums: Sums, *, dim: int) -> Tensor:
-    """(·, k, k) float64 inner products along one of the first two dimensions of (m, S, b, q) sums.
-
-    Each sum is divided by its largest entry first: a short gradient's squares are below what float32 holds.
-    """
+    """(·, k, k) float64 inner products along one of the first two dimensions of (m, S, b, q) sums."""
     grams = []
     for value in sums.values():
-        vectors = value.movedim(dim, 0)
-        largest = vectors.abs().amax((-1, -2))
-        vectors = vectors / torch.where(largest > 0, largest, 1)[..., None, None]
-        rows = [(vectors * vector).sum(-1).sum(-1, dtype=torch.float64) for vector in vectors]
-        size = largest.double().t()
+        vectors, size = _scaled(value.movedim(dim, 0))
+        rows = [_dots(vectors, vector) for vector in vectors]
         grams.append(torch.stack(rows).permute(2, 0, 1) * size[:, :, None] * size[:, None, :])
     return torch.stack(grams).sum(0)
+
+
+def square_norms(sums: Sums) -> Tensor:
+    """(m, S) float64 squared norms of (m, S, b, q) sums."""
+    parts = []
+    for value in sums.values():
+        norms = _dots(value, value)
+        if not bool(((norms > SHORT) & (norms < 1 / SHORT)).all()):
+            vectors, size = _scaled(value)
+            norms = _dots(vectors, vectors) * size.t().square()
+        parts.append(norms)
+    return torch.stack(parts).sum(0)
+
+
+def _dots(one: Tensor, other: Tensor) -> Tensor:
+    """Float64 inner products of the matrices in two tensors (..., b, q)."""
+    return (one * other).sum(-1).sum(-1, dtype=torch.float64)
+
+
+def _scaled(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """(k, S, b, q) vectors divided by their largest entries, and these (S, k) in float64.
+
+    A short gradient's squares are below what float32 holds.
+    """
+    largest = vectors.abs().amax((-1, -2))
+    largest = torch.where(largest > 0, largest, 1)
+    return vectors / largest[..., None, None], largest.double().t()
 
 
 def angles_of(cosines: Tensor) -> Tensor:
