@@ -13,9 +13,21 @@ from cleanprio_lib.theory.initial_gradients import (
     initial_gradients,
     label_residuals,
 )
+from cleanprio_lib.theory.noisy_steps import (
+    Plateau,
+    noisy_majority,
+    paper_step_factor,
+    plateau,
+    smoothed_labels,
+    smoothing,
+    step_factor,
+)
+from cleanprio_lib.theory.two_scales import TwoScales
 
 __all__ = [
     "InitialGradients",
+    "Plateau",
+    "TwoScales",
     "binary_gradient_ratios",
     "crossing_angle",
     "derivative_angle",
@@ -23,5 +35,11 @@ __all__ = [
     "initial_gradients",
     "label_residuals",
     "largest_derivative_angle",
+    "noisy_majority",
+    "paper_step_factor",
+    "plateau",
     "small_angle_law",
+    "smoothed_labels",
+    "smoothing",
+    "step_factor",
 ]
