@@ -18,6 +18,7 @@ from torch import nn
 
 from cleanprio_lib import data, models, noise
 from cleanprio_lib.measurements import (
+    batch_steps,
     derivative_angles,
     derivatives_in_training,
     dynamics,
@@ -35,12 +36,16 @@ def _fully_connected(task: Task, *, seed: int, **net: Any) -> nn.Module:
     return models.fully_connected(task.x[0].numel(), num_outputs=task.num_outputs, seed=seed, **net)
 
 
+def _centred(task: Task, *, seed: int, **net: Any) -> nn.Module:
+    return models.Centred(lambda: _fully_connected(task, seed=seed, **net))
+
+
 def _mnist_cnn(task: Task, *, seed: int) -> nn.Module:
     return models.mnist_cnn(num_classes=task.num_classes, seed=seed)
 
 
 MODELS: MappingProxyType[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"mnist_cnn": _mnist_cnn, "fully_connected": _fully_connected}
+    {"mnist_cnn": _mnist_cnn, "fully_connected": _fully_connected, "centred_fully_connected": _centred}
 )
 
 
@@ -58,7 +63,8 @@ class Settings:
         classes: two of the data set's classes, which become 0 and 1; None for all of them.
         net: options of the model, such as `(("width", 512),)`; None for its own defaults.
         targets: what training aims at, of `TARGETS`; None for the given labels. Metrics keep to the labels.
-        gradients: whether subset gradients are measured at every recorded epoch; None for no.
+        gradients: whether subset gradients, and how well residuals tell wrong labels, are measured at every
+            recorded epoch; None for no.
     """
 
     dataset: str
@@ -117,6 +123,49 @@ _MNIST_CNN = Settings(
         epochs=180, batch_size=512, learning_rate=0.1, record_every=5, dense_epochs=40, measured=10_000
     ),
 )
+
+_SEVEN_NINE = Settings(
+    dataset="mnist",
+    level=0.4,
+    model="fully_connected",
+    training=TrainingSettings(
+        epochs=800, batch_size=256, learning_rate=0.01, record_every=20, dense_epochs=20
+    ),
+    classes=(7, 9),
+    net=(("width", 512), ("depth", 3)),
+    gradients=True,
+)
+_SEVEN_NINE_QUICK = replace(
+    _SEVEN_NINE,
+    train_samples=1_000,
+    training=TrainingSettings(epochs=90, batch_size=64, learning_rate=0.03, record_every=5, dense_epochs=10),
+)
+_WIDE = replace(
+    _SEVEN_NINE,
+    model="centred_fully_connected",
+    training=TrainingSettings(
+        epochs=600, batch_size=None, learning_rate=0.03, record_every=15, dense_epochs=10
+    ),
+    train_samples=2_000,
+)
+
+
+def _with_steps(settings: Settings, *, epochs: int, learning_rate: float) -> Settings:
+    """The same training with steps of another size, without its gradients measured."""
+    training = replace(
+        settings.training, epochs=epochs, learning_rate=learning_rate, record_every=1, dense_epochs=0
+    )
+    return replace(settings, training=training, gradients=None)
+
+
+def _wide(width: int) -> Settings:
+    return replace(_WIDE, net=(("width", width), ("depth", 2), ("parametrization", "ntk")))
+
+
+def _wide_quick(width: int) -> Settings:
+    training = replace(_WIDE.training, epochs=200, record_every=20)
+    return replace(_wide(width), train_samples=500, training=training)
+
 
 EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
     {
@@ -216,6 +265,75 @@ EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
                 paper=sample_gradients.ProjectionSettings(),
                 measure=sample_gradients.projections,
                 quick=sample_gradients.ProjectionSettings(nets=((2, 0.3),), per_class=300),
+            ),
+            _experiment(
+                "fig-05-mnist-7v9",
+                "Figures 5, 6 and 11 left: sevens and nines with 40 % wrong labels",
+                paper=_SEVEN_NINE,
+                quick=_SEVEN_NINE_QUICK,
+            ),
+            _experiment(
+                "fig-05-mnist-7v9-30",
+                "Figures 5 and 6 as appendix B has them: the same with 30 % wrong labels",
+                paper=replace(_SEVEN_NINE, level=0.3),
+                quick=replace(_SEVEN_NINE_QUICK, level=0.3),
+            ),
+            _experiment(
+                "sec-4.1-smoothed-labels",
+                "Section 4.1: the training of Figure 5 on true labels that are smoothed",
+                paper=replace(_SEVEN_NINE, targets="smoothed"),
+                quick=replace(_SEVEN_NINE_QUICK, targets="smoothed"),
+            ),
+            _experiment(
+                "sec-4.1-true-labels",
+                "Section 4.1: the training of Figure 5 on true labels",
+                paper=replace(_SEVEN_NINE, targets="true", gradients=None),
+                quick=replace(_SEVEN_NINE_QUICK, targets="true", gradients=None),
+            ),
+            _experiment(
+                "sec-4.1-large-steps",
+                "Section 4.1: the training of Figure 5 with fewer and larger steps",
+                paper=_with_steps(_SEVEN_NINE, epochs=80, learning_rate=0.1),
+                quick=_with_steps(_SEVEN_NINE_QUICK, epochs=27, learning_rate=0.1),
+            ),
+            _experiment(
+                "rem-4.3-batch-sizes",
+                "Remark 4.3: steps of mini-batches of all sizes against true labels",
+                paper=batch_steps.BatchSettings(),
+                measure=batch_steps.by_size,
+                quick=batch_steps.BatchSettings(
+                    epochs=(0, 40), batch_sizes=(4, 16, 64, 256), draws=100, train_samples=1_000
+                ),
+            ),
+            _experiment(
+                "thm-4.4-full-batch",
+                "Theorem 4.4: gradient descent on all of 4,000 sevens and nines at once",
+                paper=replace(
+                    _SEVEN_NINE,
+                    train_samples=4_000,
+                    training=TrainingSettings(
+                        epochs=2_000, batch_size=None, learning_rate=0.1, record_every=20, dense_epochs=20
+                    ),
+                ),
+                quick=replace(
+                    _SEVEN_NINE,
+                    train_samples=1_000,
+                    training=TrainingSettings(
+                        epochs=600, batch_size=None, learning_rate=0.1, record_every=20, dense_epochs=10
+                    ),
+                ),
+            ),
+            _experiment(
+                "thm-4.5-narrow",
+                "Theorem 4.5: gradient descent on a narrow net, output centred",
+                paper=_wide(16),
+                quick=_wide_quick(16),
+            ),
+            _experiment(
+                "thm-4.5-wide",
+                "Theorem 4.5: gradient descent on a wide net, output centred",
+                paper=_wide(1024),
+                quick=_wide_quick(256),
             ),
         )
     }
@@ -324,7 +442,9 @@ def _train(
 
 def measures_of(settings: Settings) -> tuple[Measure, ...]:
     """What is measured at every recorded epoch of a training run."""
-    return (subset_metrics, dynamics.gradient_metrics) if settings.gradients else (subset_metrics,)
+    if not settings.gradients:
+        return (subset_metrics,)
+    return subset_metrics, dynamics.gradient_metrics, dynamics.detection_metrics
 
 
 def _timed(measure: Callable[..., pd.DataFrame], settings: Any, **arguments: Any) -> pd.DataFrame:

@@ -26,6 +26,23 @@ class Scale(nn.Module):
         return f"factor={self.factor:.6g}"
 
 
+class Centred(nn.Module):
+    r"""Two nets that begin alike, one minus the other: the output begins at exactly zero.
+
+    With the factor $2^{-1/2}$ the inner products of derivatives are those of one net at initialisation.
+
+    Args:
+        make: returns the net, the same at every call.
+    """
+
+    def __init__(self, make: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.added, self.subtracted = make(), make()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.added(x) - self.subtracted(x)) / math.sqrt(2)
+
+
 def fully_connected(
     num_inputs: int,
     width: int,

@@ -97,10 +97,14 @@ def _setting(settings: dict[str, Any], source: str) -> str:
     if training is None:
         return source
     images = f"{settings['train_samples']:,}" if "train_samples" in settings else "all"
-    return (
-        f"{source}, {images} training images, {training['epochs']} epochs of SGD "
-        f"(batch {training['batch_size']}, η = {training['learning_rate']:g})"
+    of = " of {} and {}".format(*settings["classes"]) if "classes" in settings else ""
+    rate = f"η = {training['learning_rate']:g}"
+    steps = (
+        f"epochs of SGD (batch {training['batch_size']}, {rate})"
+        if "batch_size" in training
+        else f"steps of gradient descent ({rate})"
     )
+    return f"{source}, {images} training images{of}, {training['epochs']:,} {steps}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

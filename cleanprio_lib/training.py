@@ -26,7 +26,8 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over the training set.
-        batch_size: samples in a step; the last batch of an epoch takes what is left.
+        batch_size: samples in a step; the last batch of an epoch takes what is left. None for all of them:
+            gradient descent, one step an epoch.
         learning_rate: $\\eta$ of the mean loss of a batch.
         momentum: of plain SGD; the paper's is 0.
         record_every: measure after every such epoch, and always before the first and after the last.
@@ -38,7 +39,7 @@ class TrainingSettings:
     """
 
     epochs: int
-    batch_size: int
+    batch_size: int | None
     learning_rate: float
     momentum: float = 0.0
     record_every: int = 1
@@ -48,8 +49,9 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "record_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.momentum < 1:
@@ -159,9 +161,10 @@ def train_epoch(
         torch.bfloat16,
         enabled=resolve_precision(settings.precision, device) == "bfloat16",
     )
-    part = gradient_batch(model, device) or settings.batch_size
+    batch_size = settings.batch_size or len(task.x)
+    part = gradient_batch(model, device) or batch_size
     targets = task.given if task.targets is None else task.targets
-    for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(settings.batch_size):
+    for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(batch_size):
         optimizer.zero_grad()
         for indices in batch.split(part):
             with autocast:

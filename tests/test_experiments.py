@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from cleanprio_lib import data, experiments
+from cleanprio_lib.measurements import batch_steps, dynamics
+from cleanprio_lib.metrics import subset_metrics
 from cleanprio_lib.training import TrainingSettings
 
 
@@ -138,6 +140,93 @@ def test_targets_move_the_weights_and_metrics_keep_to_the_labels(stand_in):
     ends = [frame.train_loss.iloc[-1] for frame in frames.values()]
     assert len(set(ends)) == 3
     assert {"ratio_0", "true_cosine", "noisy_lowered"} <= set(frames[None])
+
+
+SEVEN_NINE = (
+    "fig-05-mnist-7v9",
+    "fig-05-mnist-7v9-30",
+    "sec-4.1-smoothed-labels",
+    "sec-4.1-true-labels",
+    "sec-4.1-large-steps",
+    "thm-4.4-full-batch",
+    "thm-4.5-narrow",
+    "thm-4.5-wide",
+)
+
+
+def test_figure_5_has_the_papers_setting():
+    paper = experiments.settings_of("fig-05-mnist-7v9", "paper")
+    assert (paper.dataset, paper.classes, paper.level) == ("mnist", (7, 9), 0.4)
+    assert (paper.train_samples, paper.test_samples, paper.targets) == (None, None, None)
+    assert (paper.model, dict(paper.net)) == ("fully_connected", {"width": 512, "depth": 3})
+    assert (paper.training.batch_size, paper.training.momentum, paper.training.measured) == (256, 0, None)
+
+
+@pytest.mark.parametrize("name", SEVEN_NINE)
+def test_experiments_on_sevens_and_nines_build(stand_in, name):
+    settings = experiments.settings_of(name, "quick")
+    task = experiments.build_task(settings, stand_in, seed=1)
+    level = 0.3 if name.endswith("30") else 0.4
+    assert len(task.x) == settings.train_samples
+    assert task.is_noisy.double().mean() == pytest.approx(level, abs=1 / len(task.x))
+    model = experiments.build_model(settings, task, seed=1)
+    logits = model(task.x[:20])
+    assert logits.shape == (20, 1)
+    assert bool((logits == 0).all()) == name.startswith("thm-4.5")
+    weights, again, other = (
+        nn.utils.parameters_to_vector(experiments.build_model(settings, task, seed=seed).parameters())
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(weights, again)
+    assert not torch.equal(weights, other)
+
+
+@pytest.mark.parametrize("scale", experiments.SCALES)
+def test_variants_of_figure_5_differ_in_what_they_say_alone(scale):
+    noisy, thirty, smoothed, true, large = (experiments.settings_of(name, scale) for name in SEVEN_NINE[:5])
+    assert dataclasses.replace(thirty, level=0.4) == noisy
+    # Noise, weights and order of the samples follow from the settings and the seed.
+    for settings, targets in ((smoothed, "smoothed"), (true, "true")):
+        assert settings.targets == targets
+        assert dataclasses.replace(settings, targets=None, gradients=True) == noisy
+    assert dataclasses.replace(large, training=noisy.training, gradients=True) == noisy
+    assert large.training.learning_rate > 3 * noisy.training.learning_rate
+    way = [settings.training.epochs * settings.training.learning_rate for settings in (large, noisy)]
+    assert way[0] == pytest.approx(way[1], rel=0.01)
+    assert (large.training.batch_size, large.training.record_every) == (noisy.training.batch_size, 1)
+
+
+@pytest.mark.parametrize("scale", experiments.SCALES)
+def test_the_theorems_runs_are_gradient_descent_and_differ_in_width_alone(scale):
+    whole, narrow, wide = (experiments.settings_of(name, scale) for name in SEVEN_NINE[5:])
+    for settings in (whole, narrow, wide):
+        assert settings.training.batch_size is None
+        assert settings.gradients
+    widths = [dict(settings.net)["width"] for settings in (narrow, wide)]
+    assert widths[0] < widths[1] / 10
+    assert dataclasses.replace(narrow, net=wide.net) == wide
+    assert dict(narrow.net) == {**dict(wide.net), "width": widths[0]}
+    assert dict(wide.net)["parametrization"] == "ntk"
+
+
+def test_batch_sizes_are_measured_on_the_net_and_data_of_figure_5():
+    experiment = experiments.EXPERIMENTS["rem-4.3-batch-sizes"]
+    assert experiment.measure is batch_steps.by_size
+    paper, figure = experiment.scales["paper"], experiments.settings_of("fig-05-mnist-7v9", "paper")
+    assert (paper.classes, paper.level, paper.train_samples) == (figure.classes, figure.level, None)
+    assert {"width": paper.width, "depth": paper.depth} == dict(figure.net)
+    training = figure.training
+    assert (paper.training_batch, paper.learning_rate) == (training.batch_size, training.learning_rate)
+
+
+def test_gradients_and_detection_are_measured_where_they_are_asked_for(stand_in):
+    measures = experiments.measures_of(BINARY)
+    assert measures == (subset_metrics, dynamics.gradient_metrics, dynamics.detection_metrics)
+    plain = dataclasses.replace(BINARY, gradients=None)
+    assert experiments.measures_of(plain) == (subset_metrics,)
+    frames = [experiments._train(own, stand_in, 0, "cpu", None, False, "test") for own in (BINARY, plain)]
+    assert {"detection", "detection_0", "detection_1", "cosine_1"} <= set(frames[0])
+    pd.testing.assert_frame_equal(frames[0][list(frames[1])], frames[1], check_exact=True)
 
 
 def test_unknown_targets_are_an_error():

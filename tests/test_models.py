@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from cleanprio_lib import models
+from cleanprio_lib import gradients, models
 
 
 def _parameters(model):
@@ -123,3 +124,72 @@ def test_bad_arguments_are_named(wrong, words):
     arguments = {"num_inputs": 4, "width": 4, **wrong}
     with pytest.raises(ValueError, match=words):
         models.fully_connected(arguments.pop("num_inputs"), arguments.pop("width"), seed=0, **arguments)
+
+
+def _centred_and_one(depth=2, parametrization="ntk"):
+    """A centred net and the net it is made of, float64."""
+
+    def make():
+        return models.fully_connected(3, 16, depth=depth, parametrization=parametrization, seed=4).double()
+
+    return models.Centred(make), make()
+
+
+def _inputs(n=6):
+    return torch.randn(n, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def _jacobian(net, x):
+    """(n, p) derivatives of the output, nothing but autograd."""
+    rows = [torch.autograd.grad(h, list(net.parameters()), retain_graph=True) for h in net(x)[:, 0].split(1)]
+    return torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_centred_net_begins_at_exactly_zero(dtype):
+    net = models.Centred(lambda: models.fully_connected(3, 16, depth=3, seed=4)).to(dtype)
+    x = 10 * _inputs(40).to(dtype)
+    assert torch.equal(net(x), torch.zeros(40, 1, dtype=dtype))
+    assert net.added(x).abs().min() > 0
+
+
+@pytest.mark.parametrize(("depth", "parametrization"), [(2, "ntk"), (3, "ntk"), (3, "standard")])
+def test_a_centred_net_has_the_kernel_of_one_net(depth, parametrization):
+    net, one = _centred_and_one(depth, parametrization)
+    x = _inputs()
+    rows, single = _jacobian(net, x), _jacobian(one, x)
+    assert rows.shape[1] == 2 * single.shape[1]
+    torch.testing.assert_close(rows @ rows.T, single @ single.T, rtol=1e-12, atol=1e-12)
+    angles, wanted = (gradients.derivative_angles(net, x, dtype=torch.float64) for net in (net, one))
+    # Beside the diagonal, where an angle of 0 is resolved to 1.4e-7 only.
+    aside = ~torch.eye(len(x), dtype=torch.bool)
+    torch.testing.assert_close(angles[aside], wanted[aside], rtol=0, atol=1e-10)
+
+
+def test_a_small_step_moves_a_centred_net_by_the_kernel_of_one():
+    net, one = _centred_and_one(depth=3)
+    x, y = _inputs(), torch.tensor([0, 1, 1, 0, 1, 0], dtype=torch.float64)
+    optimizer, rate = torch.optim.SGD(net.parameters(), lr=1e-5), 1e-5
+    nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y).backward()
+    optimizer.step()
+    single = _jacobian(one, x)
+    # At f = 1/2, and as even orders of the step cancel between the two nets, up to its third order.
+    wanted = -rate * single @ single.T @ (0.5 - y) / len(x)
+    torch.testing.assert_close(net(x)[:, 0], wanted, rtol=1e-6, atol=1e-14)
+
+
+def test_a_centred_net_learns():
+    net, _ = _centred_and_one()
+    x = _inputs(30)
+    y = (x[:, 0] > 0).double()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
+    losses = []
+    for _ in range(80):
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y)
+        losses.append(float(loss.detach()))
+        loss.backward()
+        optimizer.step()
+    assert losses[0] == pytest.approx(math.log(2), rel=1e-15)
+    assert max(np.diff(losses)) < 0
+    assert losses[-1] < losses[0] / 2

@@ -27,7 +27,7 @@ def _run(**facts):
         "training": {"epochs": 15, "batch_size": 32, "learning_rate": 0.1},
     }
     provenance = {"data": {"source": "MNIST"}, "settings": settings, "seeds": {"0": {"device": "2-core CPU"}}}
-    return Recorded("fig-01-mnist-cnn", "quick", frame, {**provenance, **facts}, True)
+    return Recorded("fig-01-mnist-cnn", "laptop", frame, {**provenance, **facts}, True)
 
 
 def test_a_stand_in_gets_a_banner(shown, stand_in):
@@ -72,7 +72,7 @@ def test_a_card_says_claim_numbers_verdict_and_where_the_data_are(shown):
     content = shown[0].data
     for words in (
         "Claim <code>fig-1</code>", "✓ Holds", "0.05 [0.05, 0.05]", "2,400 training images", "2-core CPU",
-        "book/recorded/fig-01-mnist-cnn-quick.csv", "needs true test labels",
+        "book/recorded/fig-01-mnist-cnn-laptop.csv", "needs true test labels",
     ):  # fmt: skip
         assert words in content
 
@@ -103,6 +103,51 @@ def test_a_card_writes_numbers_as_people_do(shown):
 
     pages.card(judge(replace(CLAIMS["fig-1"], measure=measure), _run()))
     assert "<td>below 10⁻⁵ or 10³</td><td>4.52 × 10⁻⁸ [−10⁻⁸, 174.8]</td>" in shown[0].data
+
+
+def _facts(**training):
+    """Facts of a recorded run of two digits, as JSON gives them back."""
+    settings = {"level": 0.4, "classes": [7, 9], "train_samples": None, "net": [["width", 512]]}
+    return {"settings": {**settings, "training": {"epochs": 800, "learning_rate": 0.01, **training}}}
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "MNIST, 2,400 training images, 15 epochs of SGD (batch 32, η = 0.1), one seed"),
+        (
+            _facts(batch_size=256),
+            "MNIST, all training images of 7 and 9, 800 epochs of SGD (batch 256, η = 0.01), one seed",
+        ),
+        (
+            _facts(batch_size=None, epochs=2_000, learning_rate=0.1),
+            "MNIST, all training images of 7 and 9, 2,000 steps of gradient descent (η = 0.1), one seed",
+        ),
+    ],
+)
+def test_recorded_runs_say_their_images_classes_and_steps(facts, words):
+    assert pages.describe(_run(**facts)).startswith(f"Recorded at laptop scale: {words}, which is ")
+
+
+def test_recorded_measurements_without_training_say_their_data(stand_in):
+    facts = {
+        "settings": {"classes": [7, 9], "training_batch": 256},
+        "seeds": {"0": {"device": "PC"}, "1": {"device": "PC"}},
+    }
+    assert pages.describe(_run(**facts)) == "Recorded at laptop scale: MNIST, 2 seeds, on a PC."
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("fig-05-mnist-7v9", "1,000 training images of 7 and 9, 90 epochs of SGD (batch 64, η = 0.03)"),
+        ("thm-4.5-wide", "500 training images of 7 and 9, 200 steps of gradient descent (η = 0.03)"),
+        ("fig-01-mnist-cnn", "2,200 training images, 18 epochs of SGD (batch 32, η = 0.1)"),
+    ],
+)
+def test_live_runs_say_their_images_classes_and_steps(stand_in, name, words):
+    found = pages.describe_live(name, "quick", stand_in, seeds=(0, 1, 2))
+    assert found == f"Run for this page at quick scale: {stand_in.source}, {words}, 3 seeds."
 
 
 def test_found_is_markdown(shown):

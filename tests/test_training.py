@@ -80,6 +80,44 @@ def test_parts_of_a_batch_add_up_to_the_batch():
         torch.testing.assert_close(after, before - settings.learning_rate * gradient, rtol=1e-5, atol=1e-7)
 
 
+def _descent(model, task, steps):
+    """Weights after steps of gradient descent on the whole set, by hand in float64."""
+    twin = make_model(task).double()
+    twin.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
+    labels = task.given if task.num_outputs > 1 else task.given.double()[:, None]
+    loss = F.cross_entropy if task.num_outputs > 1 else F.binary_cross_entropy_with_logits
+    for _ in range(steps):
+        gradients = torch.autograd.grad(loss(twin(task.x.double()), labels), list(twin.parameters()))
+        with torch.no_grad():
+            for weights, gradient in zip(twin.parameters(), gradients, strict=True):
+                weights -= SETTINGS.learning_rate * gradient
+    return twin.state_dict()
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_without_a_batch_size_it_is_gradient_descent_whatever_the_order(num_classes):
+    task = make_task(num_classes)
+    settings = replace(SETTINGS, batch_size=None)
+    turned = task.take(torch.arange(len(task.x)).flip(0))
+    for seed, own in ((3, task), (4, task), (3, turned)):
+        model = make_model(task)
+        wanted = _descent(model, task, settings.epochs)  # one step an epoch
+        train(model, own, settings, seed=seed, progress=False)
+        for name, weights in model.state_dict().items():
+            # Weights of at most 1 and three steps of .1 times sums of 50 float32 products.
+            torch.testing.assert_close(weights.double(), wanted[name], rtol=1e-6, atol=1e-6)
+
+
+def test_no_batch_size_is_a_batch_of_all_samples():
+    task = make_task(shape=(1, 8, 8), n=150)
+    frames = [
+        train(small_cnn(), task, replace(SETTINGS, batch_size=size), seed=0, progress=False)
+        for size in (None, 150, 1_000)
+    ]
+    for frame in frames[1:]:
+        pd.testing.assert_frame_equal(frame, frames[0], check_exact=True)
+
+
 def test_batch_normalised_nets_are_not_split():
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
     assert training.gradient_batch(net, torch.device("cpu")) is None
@@ -181,6 +219,7 @@ def test_a_model_with_the_wrong_outputs_is_an_error():
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": -16}, "batch_size must be at least 1, got -16"),
         ({"record_every": 0}, "record_every must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
         ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
@@ -197,6 +236,17 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     train(make_model(task), task, SETTINGS, seed=0, checkpoint=path, progress=False)
     with pytest.raises(ValueError, match=r"run.pt belongs to another run: seed 0 \(now 1\); delete it"):
         train(make_model(task), task, SETTINGS, seed=1, checkpoint=path, progress=False)
+
+
+def test_gradient_descent_goes_on_from_its_own_checkpoint_alone(tmp_path):
+    task, path = make_task(), tmp_path / "run.pt"
+    whole = replace(SETTINGS, batch_size=None)
+    train(make_model(task), task, replace(whole, epochs=2), seed=0, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match=r"run.pt belongs to another run: batch_size None \(now 16\)"):
+        train(make_model(task), task, SETTINGS, seed=0, checkpoint=path, progress=False)
+    frame = train(make_model(task), task, whole, seed=0, checkpoint=path, progress=False)
+    straight = train(make_model(task), task, whole, seed=0, progress=False)
+    pd.testing.assert_frame_equal(frame, straight, check_exact=True)
 
 
 def test_a_finished_checkpoint_gives_the_frame_back_without_training(tmp_path):

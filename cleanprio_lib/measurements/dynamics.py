@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from cleanprio_lib import gradients
-from cleanprio_lib.metrics import Task
+from cleanprio_lib.metrics import Task, predict, sample_residuals
 
 # Places of the eight sums: of each class the clean samples, the noisy ones, and the noisy ones as if their
 # labels were true; and all samples, as if all labels were 0 and as if all were 1.
@@ -47,6 +48,31 @@ def gradient_metrics(model: nn.Module, task: Task) -> dict[str, float]:
     numbers = {name: value for c in (0, 1) for name, value in _of_class(gram, c).items()}
     level = float(task.is_noisy.double().mean())
     return {**numbers, **_of_all(gram, level), **_lowered(model, task)}
+
+
+def detection_metrics(model: nn.Module, task: Task) -> dict[str, float]:
+    r"""How well a sample's residual tells whether its label is wrong.
+
+    Returns:
+        `detection`, the probability that a noisy sample's residual $|f - y|$ exceeds a clean one's: the area
+        under the ROC curve, which losses, growing with residuals, have too. And of each class the same,
+        `detection_0` and so on. NaN where a subset is empty.
+
+    Source: beyond the paper.
+    """
+    residuals = sample_residuals(predict(model, task.x), task.given)
+    everyone = torch.ones_like(task.is_noisy)
+    numbers = {"detection": _detection(residuals, task.is_noisy, everyone)}
+    for c in range(task.num_classes):
+        numbers[f"detection_{c}"] = _detection(residuals, task.is_noisy, task.true == c)
+    return numbers
+
+
+def _detection(residuals: Tensor, noisy: Tensor, chosen: Tensor) -> float:
+    wrong = noisy[chosen].cpu().numpy()
+    if wrong.all() or not wrong.any():
+        return math.nan
+    return float(roc_auc_score(wrong, residuals[chosen].cpu().numpy()))
 
 
 def _subsets(task: Task) -> tuple[Tensor, Tensor]:

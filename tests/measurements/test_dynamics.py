@@ -97,3 +97,72 @@ def test_an_empty_noisy_subset_gives_nan_where_it_is_asked_for():
 def test_more_than_two_classes_are_an_error():
     with pytest.raises(ValueError, match="task must have 2 classes, got 3"):
         dynamics.gradient_metrics(models.fully_connected(5, 8, num_outputs=3, seed=0), _task(classes=3))
+
+
+def _integer_task(x, given, true):
+    given, true = torch.tensor(given), torch.tensor(true)
+    x = torch.tensor(x, dtype=torch.float32)[:, None]
+    return Task(x, given, true, x[:1], true[:1], 2)
+
+
+def _won(noisy, clean):
+    """Share of pairs in which the noisy sample's number is the larger, ties counted half."""
+    pairs = [(one > other) + (one == other) / 2 for one in noisy for other in clean]
+    return sum(pairs) / len(pairs)
+
+
+def _identity():
+    """A net whose logit is its input."""
+    layer = torch.nn.Linear(1, 1)
+    layer.load_state_dict({"weight": torch.ones(1, 1), "bias": torch.zeros(1)})
+    return layer
+
+
+def test_detection_is_the_share_of_pairs_that_residuals_order_rightly():
+    rng = np.random.default_rng(5)
+    logits, given, true = rng.integers(-2, 3, 64), rng.integers(0, 2, 64), rng.integers(0, 2, 64)
+    numbers = dynamics.detection_metrics(_identity(), _integer_task(logits, given, true))
+    # The residual grows with the logit where the given label is 0, and falls with it where it is 1.
+    sizes, noisy = np.where(given == 0, logits, -logits), given != true
+    groups = {"detection": true >= 0, "detection_0": true == 0, "detection_1": true == 1}
+    assert set(numbers) == set(groups)
+    for name, group in groups.items():
+        wrong, right = sizes[group & noisy], sizes[group & ~noisy]
+        assert set(wrong) & set(right)  # ties are there
+        assert numbers[name] == pytest.approx(_won(wrong, right), abs=1e-12), name
+    assert len(set(numbers.values())) == 3
+
+
+def test_detection_of_more_classes_is_by_the_length_of_their_residuals():
+    task = _task(classes=3, n=48)
+    model = models.fully_connected(5, 8, num_outputs=3, seed=0)
+    numbers = dynamics.detection_metrics(model, task)
+    with torch.no_grad():
+        output = model(task.x).double().softmax(dim=1)
+    sizes = (output - F.one_hot(task.given, 3)).norm(dim=1)
+    for name, group in (("detection", task.true >= 0), ("detection_2", task.true == 2)):
+        wanted = _won(sizes[group & task.is_noisy].tolist(), sizes[group & ~task.is_noisy].tolist())
+        assert numbers[name] == pytest.approx(wanted, abs=1e-12)
+
+
+def test_detection_finds_all_none_or_flips_a_coin():
+    given, true = [0, 1, 0, 1], [0, 1, 1, 0]  # the last two are noisy
+    for logits, wanted in (([-1, 1, 1, -1], 1), ([1, -1, -1, 1], 0), ([0, 0, 0, 0], 0.5)):
+        numbers = dynamics.detection_metrics(_identity(), _integer_task(logits, given, true))
+        assert numbers == {"detection": wanted, "detection_0": wanted, "detection_1": wanted}
+
+
+def test_detection_of_an_empty_subset_is_nan():
+    clean = dynamics.detection_metrics(models.fully_connected(5, 8, seed=0), _task(level=0.0))
+    assert all(math.isnan(value) for value in clean.values())
+    # All of class 1 is noisy and nothing of class 0: together they can be told apart, by themselves not.
+    numbers = dynamics.detection_metrics(
+        _identity(), _integer_task([0, -1, 2, 1], [0, 0, 0, 0], [0, 0, 1, 1])
+    )
+    assert numbers["detection"] == 1
+    assert math.isnan(numbers["detection_0"])
+    assert math.isnan(numbers["detection_1"])
+    # No sample of class 1 at all.
+    numbers = dynamics.detection_metrics(_identity(), _integer_task([0, -1, 2], [0, 0, 1], [0, 0, 0]))
+    assert numbers["detection"] == numbers["detection_0"] == 0
+    assert math.isnan(numbers["detection_1"])
