@@ -12,6 +12,7 @@ from cleanprio_lib.figures.derivative_angles import (
     words_derivatives_in_training,
     words_finite_width,
 )
+from cleanprio_lib.figures.epochs import Panel, over_epochs, words_over_epochs
 from cleanprio_lib.figures.errors import subset_errors, total_errors, words_subset_errors, words_total_errors
 from cleanprio_lib.figures.sample_gradients import (
     initial_ratios,
@@ -39,6 +40,7 @@ __all__ = [
     "LINE_HEIGHT",
     "ROLES",
     "End",
+    "Panel",
     "Role",
     "angle_deviations",
     "clusters",
@@ -47,6 +49,7 @@ __all__ = [
     "finite_width",
     "initial_ratios",
     "label_ends",
+    "over_epochs",
     "projections",
     "sample_gradient_angles",
     "set_style",
@@ -59,6 +62,7 @@ __all__ = [
     "words_derivatives_in_training",
     "words_finite_width",
     "words_initial_ratios",
+    "words_over_epochs",
     "words_projections",
     "words_sample_gradient_angles",
     "words_subset_errors",

@@ -30,7 +30,7 @@ class Role:
 
     label: str
     color: str
-    linestyle: str | tuple[int, tuple[int, ...]] = "-"
+    linestyle: str | tuple[int, tuple[float, ...]] = "-"
 
 
 ROLES = {
@@ -42,6 +42,11 @@ ROLES = {
     "clean": Role("clean", "#009E73"),
     "noisy": Role("noisy", "#D55E00", "--"),
     "other": Role("other", "#0072B2", ":"),
+    "class_0": Role("class 0", "#56B4E9", (0, (4, 1.5))),
+    "class_1": Role("class 1", "#8C6BB1", (0, (2, 1.2))),
+    "both": Role("geometric mean", "#1a1a1a"),
+    "smoothed": Role("smoothed\ntrue labels", "#0072B2", (0, (5, 1.5))),
+    "true": Role("true labels", "#CC79A7", (0, (3, 1, 1, 1))),
     "relu_2": Role("ReLU, L = 2", "#332288"),
     "relu_3": Role("ReLU, L = 3", "#882255", (0, (5, 1))),
     "relu_5": Role("ReLU, L = 5", "#7A7A1F", (0, (3, 1, 1, 1))),
@@ -98,20 +103,27 @@ class End:
     height: float
 
 
-def label_ends(ax: Axes, ends: Sequence[End]) -> None:
-    """Write each line's name at its end, moved just so far that none covers another."""
+def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> None:
+    """Write each line's name at its end, moved just so far that none covers another.
+
+    Args:
+        ax: drawn on, its limits as they will be.
+        ends: of the lines.
+        height: of the panel, inches.
+    """
     low, high = ax.get_ylim()
-    for end, height in _spread([(end, (end.height - low) / (high - low)) for end in ends]):
+    places = [(end, (end.height - low) / (high - low)) for end in ends]
+    for end, place in _spread(places, LINE_HEIGHT * SIZE[1] / height):
         ax.annotate(
-            end.label, (1.015, height), xycoords="axes fraction", va="center", color=end.color, fontsize=11,
+            end.label, (1.015, place), xycoords="axes fraction", va="center", color=end.color, fontsize=11,
             linespacing=0.95, annotation_clip=False,
         )  # fmt: skip
 
 
-def _spread(ends: Sequence[tuple[End, float]]) -> list[tuple[End, float]]:
+def _spread(ends: Sequence[tuple[End, float]], line: float = LINE_HEIGHT) -> list[tuple[End, float]]:
     """Heights, in fractions of the axis, pushed up from below, then down from above, until all have room."""
     placed = sorted(ends, key=lambda pair: pair[1])
-    room = [LINE_HEIGHT * (end.label.count("\n") + 1) for end, _ in placed]
+    room = [line * (end.label.count("\n") + 1) for end, _ in placed]
     heights = [height for _, height in placed]
     for below, above in pairwise(range(len(heights))):
         heights[above] = max(heights[above], heights[below] + (room[below] + room[above]) / 2)
