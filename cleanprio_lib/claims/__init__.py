@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from cleanprio_lib.claims import derivative_angles, sample_gradients, u_curve
+from cleanprio_lib.claims import (
+    derivative_angles,
+    diminishing_dominance,
+    early_stage,
+    sample_gradients,
+    u_curve,
+)
 from cleanprio_lib.claims.judging import VERDICTS, Claim, Judged, Measured, judge
 
 CLAIMS: MappingProxyType[str, Claim] = MappingProxyType(
-    {claim.id: claim for module in (u_curve, derivative_angles, sample_gradients) for claim in module.CLAIMS}
+    {
+        claim.id: claim
+        for module in (u_curve, derivative_angles, sample_gradients, early_stage, diminishing_dominance)
+        for claim in module.CLAIMS
+    }
 )
 
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Judged", "Measured", "judge"]

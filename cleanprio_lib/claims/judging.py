@@ -58,9 +58,10 @@ class Judged:
 def judge(claim: Claim, run: Recorded) -> Judged:
     """Verdict: "holds" if every measured number agrees in every seed, "holds in part" if some do.
 
-    A run on a stand-in for the data, or one whose CSV was changed since it was recorded, tests nothing.
+    A run at quick scale, one on a stand-in for the data, or one whose CSV was changed since it was recorded
+    tests nothing.
     """
-    if run.on_stand_in or not run.intact:
+    if run.scale == "quick" or run.on_stand_in or not run.intact:
         return Judged(claim, "not tested at this scale", (), run)
     measured = claim.measure(run)
     agreeing = sum(number.agrees for number in measured)

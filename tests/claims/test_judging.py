@@ -1,4 +1,4 @@
-"""Verdicts can come out either way, and not at all on stand-in or edited data."""
+"""Verdicts can come out either way, and not at all at quick scale, on stand-in or on edited data."""
 
 from dataclasses import replace
 
@@ -10,14 +10,14 @@ from cleanprio_lib.claims.judging import within
 from cleanprio_lib.runs import Recorded
 
 
-def _run(curves, *, source="MNIST", intact=True):
+def _run(curves, *, scale="laptop", source="MNIST", intact=True):
     rows = [
         {"seed": seed, "epoch": epoch, "test_error": error}
         for seed, curve in enumerate(curves)
         for epoch, error in enumerate(curve)
     ]
     facts = {"data": {"source": source}, "settings": {"level": 0.3}, "seeds": {}}
-    return Recorded("fig-01-mnist-cnn", "quick", pd.DataFrame(rows), facts, intact)
+    return Recorded("fig-01-mnist-cnn", scale, pd.DataFrame(rows), facts, intact)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,10 @@ def test_measured_numbers_are_mean_and_range_over_seeds():
     assert (rise.mean, rise.low, rise.high) == pytest.approx((4.0, 2.0, 6.0))
 
 
-@pytest.mark.parametrize("change", [{"source": "built-in stand-in for MNIST"}, {"intact": False}])
-def test_stand_in_and_edited_runs_test_nothing(change):
+@pytest.mark.parametrize(
+    "change", [{"scale": "quick"}, {"source": "built-in stand-in for MNIST"}, {"intact": False}]
+)
+def test_quick_stand_in_and_edited_runs_test_nothing(change):
     judged = judge(CLAIMS["fig-1"], _run([[0.9, 0.1, 0.3]], **change))
     assert (judged.verdict, judged.measured) == ("not tested at this scale", ())
 

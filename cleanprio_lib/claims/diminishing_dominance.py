@@ -1,0 +1,120 @@
+r"""Claims on how the dominance of the clean samples ends: section 4.2 and its figure."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cleanprio_lib import early_stopping, theory
+from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
+from cleanprio_lib.measurements.dynamics_statistics import (
+    largest_step,
+    rank_correlation,
+    until_stop,
+    with_both_classes,
+)
+from cleanprio_lib.runs import Recorded
+
+AT_START = 0.05  # relative distance from (1 − δ)/δ
+AT_STOP = (0.95, 1.2)
+AFTERWARDS = (0.5, 2.0)
+TREND = 0.9  # Spearman's rank correlation with the epoch
+LARGEST_RISE = 0.02
+
+
+def _thm_4_5(run: Recorded) -> tuple[Measured, ...]:
+    both = with_both_classes(run.frame, level=run.settings["level"])
+    turn = both.loc[both.groupby("seed").noisy_loss.idxmax()].set_index("seed").epoch
+    rising = both[both.epoch <= both.seed.map(turn)]
+    falls = rising.assign(fall=-rising.alpha, fall_0=-rising.alpha_0, fall_1=-rising.alpha_1)
+    singles = pd.concat([largest_step(falls, f"fall_{c}") for c in (0, 1)], axis=1).max(axis=1)
+    both_fall = largest_step(falls, "fall")
+    return (
+        below("largest fall of α_t, geometric mean, until the noisy loss turns", both_fall, 0, "below 0"),
+        below("largest fall of a class's α_t until the noisy loss turns", singles, 0, "below 0"),
+        below("α_t where the noisy loss turns, geometric mean", _where(rising, turn, "alpha"), 1, "below 1"),
+    )
+
+
+def _fig_6(run: Recorded) -> tuple[Measured, ...]:
+    level = run.settings["level"]
+    both = with_both_classes(run.frame, level=level)
+    early = until_stop(both)
+    start = both[both.epoch == 0].set_index("seed").ratio
+    stop = early.loc[early.groupby("seed").epoch.idxmax()].set_index("seed").ratio
+    expected = float(theory.gradient_ratio(level))
+    around = (expected * (1 - AT_START), expected * (1 + AT_START))
+    trend, rise = rank_correlation(early, "ratio"), largest_step(early, "ratio")
+    at_start = f"{expected:.3g}, up to {AT_START:.0%}"
+    at_stop = "1, within {:g} to {:g}".format(*AT_STOP)
+    return (
+        within("ratio at t = 0, geometric mean of the classes", start, *around, at_start),
+        below("its rank correlation with time up to the stop", trend, -TREND, f"below −{TREND:g}"),
+        below("its largest rise between records", rise, LARGEST_RISE, f"0, below {LARGEST_RISE:g}"),
+        within("ratio at the stop, geometric mean", stop, *AT_STOP, at_stop),
+    )
+
+
+def _sec_4_2_late(run: Recorded) -> tuple[Measured, ...]:
+    both = with_both_classes(run.frame, level=run.settings["level"])
+    stops = early_stopping.oracle(both)
+    late = both[both.epoch > both.seed.map(stops.epoch)]
+    extremes = late.groupby("seed").ratio
+    last = late.loc[late.groupby("seed").epoch.idxmax()].set_index("seed")
+    low, high = AFTERWARDS
+    return (
+        above("smallest ratio after the stop, geometric mean", extremes.min(), low, f"1, above {low:g}"),
+        below("largest ratio after the stop, geometric mean", extremes.max(), high, f"1, below {high:g}"),
+        below(
+            "noisy error at the end − at the stop", last.noisy_error - stops.noisy_error, -0.3, "below −0.3"
+        ),
+        below("noisy error at the end", last.noisy_error, 0.05, "0, below 0.05"),
+    )
+
+
+def _sec_4_2_clean(run: Recorded) -> tuple[Measured, ...]:
+    stops = early_stopping.oracle(run.frame)
+    last = run.frame.sort_values("epoch").groupby("seed").last()
+    change = last.clean_residual - stops.clean_residual
+    return (below("clean residual at the end − at the stop", change, -0.02, "below −0.02"),)
+
+
+def _where(frame: pd.DataFrame, epochs: pd.Series, column: str) -> pd.Series:
+    """A column at an epoch of each seed."""
+    return frame[frame.epoch == frame.seed.map(epochs)].set_index("seed")[column]
+
+
+_RUN = "fig-05-mnist-7v9"
+CLAIMS = (
+    Claim(
+        "thm-4.5",
+        "On an infinitely wide net with small steps α_t grows in every step of the early stage.",
+        "Theorem 4.5",
+        "thm-4.5-wide",
+        None,
+        _thm_4_5,
+    ),
+    Claim(
+        "fig-6",
+        "‖g_clean‖/‖g_noise‖ starts near (1 − δ)/δ and falls monotonically to about 1 at or before the stop.",
+        "Figure 6",
+        _RUN,
+        early_stopping.ORACLE,
+        _fig_6,
+    ),
+    Claim(
+        "sec4.2-late",
+        "After the stop the ratio stays around 1 and the noisy samples are learnt, to the last.",
+        "Section 4.2",
+        _RUN,
+        early_stopping.ORACLE,
+        _sec_4_2_late,
+    ),
+    Claim(
+        "sec4.2-clean",
+        "Clean samples go on being learnt in the later stage.",
+        "Section 4.2",
+        _RUN,
+        early_stopping.ORACLE,
+        _sec_4_2_clean,
+    ),
+)
