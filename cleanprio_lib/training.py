@@ -50,7 +50,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "record_every"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if not (value is None and name == "batch_size") and (value is None or value < 1):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")

@@ -1658,7 +1658,7 @@ def test_accuracies_need_not_follow():
     true, noisy = np.repeat([1, 0], 3), np.tile([False, False, True], 2)
     given = np.where(noisy, 1 - true, true)
     w, rate, history = 0.0, 0.01, []
-    while not history or history[-1][0] < 1:
+    for _ in range(1000):
         logits = offset + slope * w
         arrows = (1 / (1 + np.exp(-logits)) - given) * slope
         wrong, right = (np.array([arrows[(true == c) & m].sum() for c in (0, 1)]) for m in (noisy, ~noisy))
@@ -1667,8 +1667,11 @@ def test_accuracies_need_not_follow():
         losses = np.log1p(np.exp(np.where(given == 1, -logits, logits)))
         error = ((logits > 0) != given)[~noisy].mean()
         history.append((w, alphas[0], losses[~noisy].mean(), losses[noisy].mean(), error))
+        if w == 1:
+            break
         w = min(1.0, w - rate * arrows.mean())
     weights, alphas, clean, noise_losses, errors = np.array(history).T
+    assert weights[-1] == 1
     assert ((alphas > 0) & (alphas < 1)).all()
     assert (np.diff(clean) < 0).all()
     assert (np.diff(noise_losses) > 0).all()

@@ -218,6 +218,7 @@ def test_a_model_with_the_wrong_outputs_is_an_error():
     ("wrong", "words"),
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": None}, "epochs must be at least 1, got None"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"batch_size": -16}, "batch_size must be at least 1, got -16"),
         ({"record_every": 0}, "record_every must be at least 1"),

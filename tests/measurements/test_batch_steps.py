@@ -115,6 +115,26 @@ def test_quantiles_of_the_cosine_are_those_of_the_samples(first_steps):
     assert row.cosine_q05 < row.cosine < row.cosine_q95
 
 
+def test_quantiles_between_two_draws_are_a_twentieth_from_either(stand_in, first_steps):
+    settings = replace(SETTINGS, epochs=(0,), batch_sizes=(1,), draws=2)
+    (row,) = batch_steps.by_size(settings, seed=0, split=stand_in).itertuples()
+    half = (row.cosine_q95 - row.cosine_q05) / 0.9 / 2
+    assert half > 1e-3
+    for drawn in (row.cosine - half, row.cosine + half):
+        assert np.abs(first_steps[1] - drawn).min() < 1e-5
+
+
+def test_a_single_draw_steps_forward_where_its_cosine_is_positive(stand_in):
+    settings = replace(SETTINGS, epochs=(0,), batch_sizes=(1,) * 100, draws=1)
+    found = batch_steps.by_size(settings, seed=0, split=stand_in)
+    assert (found.forward == (found.cosine > 0)).all()
+    assert (found.cosine_q05 == found.cosine).all()
+    assert (found.cosine_q95 == found.cosine).all()
+    assert found.cosine.between(0, 0.1).any()  # forward, if only just
+    assert found.cosine.between(-0.1, 0).any()
+    assert set(found.majority) == {0, 1}
+
+
 @pytest.mark.parametrize("size", [1, 4, 5])
 def test_wrong_majorities_follow_the_law_of_drawing_without_replacement(stand_in, size):
     settings = replace(SETTINGS, epochs=(0,), batch_sizes=(size,), draws=1000)
