@@ -53,13 +53,13 @@ from torch import Tensor, nn
 
 from cleanprio_lib import data, experiments, models, training
 from cleanprio_lib._torchvision import import_torchvision
-from cleanprio_lib.metrics import MEASURE_BATCH, Task
+from cleanprio_lib.metrics import CONVOLUTIONAL_BATCH, Task
 from cleanprio_lib.training import TrainingSettings
 
 CPU = torch.device("cpu")
 SEED = 0
 MNIST_TRAIN, MNIST_TEST = 60_000, 10_000
-IMAGES = 6 * MEASURE_BATCH  # whose share of measured images fills one part in which images are measured
+IMAGES = 12 * CONVOLUTIONAL_BATCH  # whose share of measured images, a sixth, fills two of the parts measured
 SMALL_NET_FACTOR = 2
 MOST_OVERHEAD = 1.10
 Piece = Callable[[], object]

@@ -80,7 +80,7 @@ def test_without_noise_the_noisy_columns_are_nan_and_the_others_are_not():
 
 def test_predict_streams_in_evaluation_mode_and_leaves_the_mode_as_it_was():
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.5)).train()
-    x = torch.randn(metrics.MEASURE_BATCH * 2 + 3, 3, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(metrics.PLAIN_BATCH * 2 + 3, 3, generator=torch.Generator().manual_seed(0))
     streamed = metrics.predict(net, x)
     assert net.training
     with torch.no_grad():
