@@ -8,7 +8,9 @@ from cleanprio_lib import early_stopping, theory
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
 from cleanprio_lib.measurements.dynamics_statistics import (
     largest_step,
+    last,
     rank_correlation,
+    until_noisy_loss_turns,
     until_stop,
     with_both_classes,
 )
@@ -23,15 +25,14 @@ LARGEST_RISE = 0.02
 
 def _thm_4_5(run: Recorded) -> tuple[Measured, ...]:
     both = with_both_classes(run.frame, level=run.settings["level"])
-    turn = both.loc[both.groupby("seed").noisy_loss.idxmax()].set_index("seed").epoch
-    rising = both[both.epoch <= both.seed.map(turn)]
+    rising = until_noisy_loss_turns(both)
     falls = rising.assign(fall=-rising.alpha, fall_0=-rising.alpha_0, fall_1=-rising.alpha_1)
     singles = pd.concat([largest_step(falls, f"fall_{c}") for c in (0, 1)], axis=1).max(axis=1)
     both_fall = largest_step(falls, "fall")
     return (
         below("largest fall of α_t, geometric mean, until the noisy loss turns", both_fall, 0, "below 0"),
         below("largest fall of a class's α_t until the noisy loss turns", singles, 0, "below 0"),
-        below("α_t where the noisy loss turns, geometric mean", _where(rising, turn, "alpha"), 1, "below 1"),
+        below("α_t where the noisy loss turns, geometric mean", last(rising, "alpha"), 1, "below 1"),
     )
 
 
@@ -59,28 +60,20 @@ def _sec_4_2_late(run: Recorded) -> tuple[Measured, ...]:
     stops = early_stopping.oracle(both)
     late = both[both.epoch > both.seed.map(stops.epoch)]
     extremes = late.groupby("seed").ratio
-    last = late.loc[late.groupby("seed").epoch.idxmax()].set_index("seed")
+    noisy = last(late, "noisy_error")
     low, high = AFTERWARDS
     return (
         above("smallest ratio after the stop, geometric mean", extremes.min(), low, f"1, above {low:g}"),
         below("largest ratio after the stop, geometric mean", extremes.max(), high, f"1, below {high:g}"),
-        below(
-            "noisy error at the end − at the stop", last.noisy_error - stops.noisy_error, -0.3, "below −0.3"
-        ),
-        below("noisy error at the end", last.noisy_error, 0.05, "0, below 0.05"),
+        below("noisy error at the end − at the stop", noisy - stops.noisy_error, -0.3, "below −0.3"),
+        below("noisy error at the end", noisy, 0.05, "0, below 0.05"),
     )
 
 
 def _sec_4_2_clean(run: Recorded) -> tuple[Measured, ...]:
     stops = early_stopping.oracle(run.frame)
-    last = run.frame.sort_values("epoch").groupby("seed").last()
-    change = last.clean_residual - stops.clean_residual
+    change = last(run.frame, "clean_residual") - stops.clean_residual
     return (below("clean residual at the end − at the stop", change, -0.02, "below −0.02"),)
-
-
-def _where(frame: pd.DataFrame, epochs: pd.Series, column: str) -> pd.Series:
-    """A column at an epoch of each seed."""
-    return frame[frame.epoch == frame.seed.map(epochs)].set_index("seed")[column]
 
 
 _RUN = "fig-05-mnist-7v9"

@@ -11,6 +11,7 @@ from cleanprio_lib import early_stopping
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
 from cleanprio_lib.measurements.dynamics_statistics import (
     largest_step,
+    last,
     rank_correlation,
     until_stop,
     with_both_classes,
@@ -228,7 +229,7 @@ def _fig_5_right(run: Recorded) -> tuple[Measured, ...]:
     return (
         below("lowest test error", stops.test_error, 0.1, "below 0.1"),
         above("test error at the end − lowest", stops.final_test_error - stops.test_error, 0.1, "above 0.1"),
-        below("training error at the end", _last(run.frame, "train_error"), level, f"below δ = {level:g}"),
+        below("training error at the end", last(run.frame, "train_error"), level, f"below δ = {level:g}"),
     )
 
 
@@ -243,13 +244,9 @@ def _fig_11_left(run: Recorded) -> tuple[Measured, ...]:
     )
 
 
-def _last(frame: pd.DataFrame, column: str) -> pd.Series:
-    return frame.sort_values("epoch").groupby("seed")[column].last()
-
-
 def _fallen(frame: pd.DataFrame, column: str) -> pd.Series:
     """How far a column is below its highest value at the end, as a negative number."""
-    return _last(frame, column) - frame.groupby("seed")[column].max()
+    return last(frame, column) - frame.groupby("seed")[column].max()
 
 
 def _claim(

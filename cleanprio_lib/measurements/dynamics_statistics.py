@@ -47,6 +47,17 @@ def until_stop(frame: pd.DataFrame, *, factor: float = 1.0) -> pd.DataFrame:
     return frame[frame.epoch <= factor * stop]
 
 
+def until_noisy_loss_turns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each seed up to the recorded epoch at which its loss on the noisy subset is highest."""
+    turn = frame.loc[frame.groupby("seed").noisy_loss.idxmax()].set_index("seed").epoch
+    return frame[frame.epoch <= frame.seed.map(turn)]
+
+
+def last(frame: pd.DataFrame, column: str) -> pd.Series:
+    """A column at each seed's last recorded epoch."""
+    return frame.sort_values("epoch").groupby("seed")[column].last()
+
+
 def rank_correlation(frame: pd.DataFrame, column: str) -> pd.Series:
     """Spearman's rank correlation of a column with the epoch, for each seed."""
     return frame.groupby("seed")[["epoch", column]].apply(

@@ -73,3 +73,8 @@ def swapped(values, *pairs):
     for one, other in pairs:
         values[[one, other]] = values[[other, one]]
     return values
+
+
+def broken(claim, frame, failing):
+    """What is said of a claim in which just these numbers disagree."""
+    return "does not hold" if len(failing) == len(quantities(claim, frame)) else "holds in part", failing

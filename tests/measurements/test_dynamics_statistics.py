@@ -162,3 +162,11 @@ def test_turns_by_hand(frame):
 def test_a_noisy_error_below_one_half_before_its_peak_is_no_turn(frame):
     frame.loc[(frame.seed == 1) & (frame.epoch <= 1), "noisy_error"] = 0.45
     assert math.isnan(statistics.turns(frame).half[1])
+
+
+def test_rows_until_the_noisy_loss_turns_and_values_at_the_end():
+    rows = [(0, 0, 0.7), (0, 5, 0.9), (0, 9, 0.8), (1, 9, 1.0), (1, 0, 0.7), (1, 5, 0.6)]
+    frame = pd.DataFrame(rows, columns=["seed", "epoch", "noisy_loss"])
+    kept = statistics.until_noisy_loss_turns(frame)
+    assert list(zip(kept.seed, kept.epoch, strict=True)) == [(0, 0), (0, 5), (1, 9), (1, 0), (1, 5)]
+    assert statistics.last(frame, "noisy_loss").to_dict() == {0: 0.8, 1: 1.0}
