@@ -33,7 +33,9 @@ def gradient_metrics(model: nn.Module, task: Task) -> dict[str, float]:
 
         For all samples: `true_cosine` and `true_size`, the cosine of $\nabla L(w; D)$ with the gradient of
         true labels and its length by that gradient's; `smoothed_cosine` and `smoothed_size`, the same for
-        labels smoothed by $\kappa = 2\delta$; `clean_lowered` and `noisy_lowered`, the shares of samples
+        labels smoothed by $\kappa = 2\delta$; `total_alpha` and `total_cosine`, as `alpha_c` and `cosine_c` but
+        for the sums over both classes: a small step of gradient descent lowers the noisy subset's loss once
+        the former exceeds the square of the latter; `clean_lowered` and `noisy_lowered`, the shares of samples
         whose loss a small step lowers. NaN where a subset is empty.
 
     Raises:
@@ -117,6 +119,10 @@ def _of_all(gram: Tensor, level: float) -> dict[str, float]:
         norm = _norm(gram, other)
         numbers[f"{name}_cosine"] = float(_product(gram, given, other) / (_norm(gram, given) * norm))
         numbers[f"{name}_size"] = float(_norm(gram, given) / norm)
+    clean, noisy = _sum(*CLEAN), _sum(*NOISY)
+    inner, clean_norm = _product(gram, noisy, clean), _norm(gram, clean)
+    numbers["total_alpha"] = float(-inner / clean_norm**2)
+    numbers["total_cosine"] = float(inner / (clean_norm * _norm(gram, noisy)))
     return numbers
 
 
