@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from cleanprio_lib import data, experiments
+from cleanprio_lib.experiments import tasks
 from cleanprio_lib.measurements import batch_steps, dynamics
 from cleanprio_lib.metrics import subset_metrics
 from cleanprio_lib.training import TrainingSettings
@@ -61,7 +62,7 @@ def test_task_is_the_data_with_noise_on_the_training_labels_alone(tiny, stand_in
 
 def test_color_images_get_channels_first():
     images = np.arange(2 * 32 * 32 * 3, dtype=np.uint8).reshape(2, 32, 32, 3)
-    x = experiments._inputs(images)
+    x = tasks._inputs(images)
     assert x.shape == (2, 3, 32, 32)
     np.testing.assert_allclose(x[1, 2].numpy() * 255, images[1, :, :, 2], atol=1e-4)
 
@@ -182,8 +183,12 @@ def test_experiments_on_sevens_and_nines_build(stand_in, name):
 
 
 @pytest.mark.parametrize("scale", experiments.SCALES)
-def test_variants_of_figure_5_differ_in_what_they_say_alone(scale):
-    noisy, thirty, smoothed, true, large = (experiments.settings_of(name, scale) for name in SEVEN_NINE[:5])
+def test_variants_of_figure_5_differ_in_what_they_say_and_in_length_alone(scale):
+    whole, thirty, smoothed, true, large = (experiments.settings_of(name, scale) for name in SEVEN_NINE[:5])
+    assert whole.training.epochs >= thirty.training.epochs
+    noisy = dataclasses.replace(
+        whole, training=dataclasses.replace(whole.training, epochs=thirty.training.epochs)
+    )
     assert dataclasses.replace(thirty, level=0.4) == noisy
     # Noise, weights and order of the samples follow from the settings and the seed.
     for settings, targets in ((smoothed, "smoothed"), (true, "true")):

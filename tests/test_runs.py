@@ -220,7 +220,7 @@ def test_committed_runs_are_intact_and_current():
         settings = json.loads(
             json.dumps(experiments.as_dict(experiments.settings_of(recorded.name, recorded.scale)))
         )
-        assert recorded.settings == settings, f"{path}: the settings in experiments.py have changed since"
+        assert recorded.settings == settings, f"{path}: its settings in experiments/ have changed since"
         assert not recorded.on_stand_in
 
 

@@ -33,10 +33,10 @@ def gradient_metrics(model: nn.Module, task: Task) -> dict[str, float]:
 
         For all samples: `true_cosine` and `true_size`, the cosine of $\nabla L(w; D)$ with the gradient of
         true labels and its length by that gradient's; `smoothed_cosine` and `smoothed_size`, the same for
-        labels smoothed by $\kappa = 2\delta$; `total_alpha` and `total_cosine`, as `alpha_c` and `cosine_c` but
-        for the sums over both classes: a small step of gradient descent lowers the noisy subset's loss once
-        the former exceeds the square of the latter; `clean_lowered` and `noisy_lowered`, the shares of samples
-        whose loss a small step lowers. NaN where a subset is empty.
+        labels smoothed by $\kappa = 2\delta$; `total_alpha` and `total_cosine`, as `alpha_c` and `cosine_c`
+        but for the sums over both classes: a small step of gradient descent lowers the noisy subset's loss
+        once the former exceeds the square of the latter; `clean_lowered` and `noisy_lowered`, the shares of
+        samples whose loss a small step lowers. NaN where a subset is empty.
 
     Raises:
         ValueError: the task has more than two classes.

@@ -74,6 +74,12 @@ def test_numbers_of_all_samples_are_those_of_the_whole_gradient(trained):
         cosine = torch.cosine_similarity(given, other, dim=0)
         assert numbers[f"{name}_cosine"] == pytest.approx(float(cosine), abs=1e-5)
         assert numbers[f"{name}_size"] == pytest.approx(float(given.norm() / other.norm()), rel=1e-4)
+    clean, noisy = (
+        _gradient(model, task.x[rows], task.given[rows]) for rows in (~task.is_noisy, task.is_noisy)
+    )
+    assert numbers["total_alpha"] == pytest.approx(float(-(noisy @ clean) / (clean @ clean)), rel=1e-4)
+    cosine = float(torch.cosine_similarity(clean, noisy, dim=0))
+    assert numbers["total_cosine"] == pytest.approx(cosine, abs=1e-5)
     lowered = torch.tensor(
         [
             float(_gradient(model, task.x[i : i + 1], task.given[i : i + 1]) @ given) > 0
@@ -83,6 +89,19 @@ def test_numbers_of_all_samples_are_those_of_the_whole_gradient(trained):
     assert 0 < lowered.double().mean() < 1
     assert numbers["clean_lowered"] == pytest.approx(float(lowered[~task.is_noisy].double().mean()))
     assert numbers["noisy_lowered"] == pytest.approx(float(lowered[task.is_noisy].double().mean()))
+
+
+@pytest.mark.parametrize("learnt", [0, 4, 80, 150])
+def test_the_noisy_loss_falls_along_a_small_step_once_alpha_exceeds_the_squared_cosine(learnt):
+    """Step 4.5.15 of the proofs, by the slope of the loss itself."""
+    task = _task()
+    model = models.fully_connected(5, 16, depth=3, seed=1)
+    settings = training.TrainingSettings(learnt + 1, 8, 0.3, precision="float32", record_every=learnt + 1)
+    training.train(model, task, settings, seed=0, progress=False)
+    numbers = dynamics.gradient_metrics(model, task)
+    step = _gradient(model, task.x, task.given)
+    slope = -float(_gradient(model, task.x[task.is_noisy], task.given[task.is_noisy]) @ step)
+    assert (slope < 0) == (learnt >= 80) == (numbers["total_alpha"] > numbers["total_cosine"] ** 2)
 
 
 def test_an_empty_noisy_subset_gives_nan_where_it_is_asked_for():
