@@ -216,15 +216,6 @@ def test_the_steps_of_the_page_are_numbered_without_gaps():
         )
 
 
-def test_every_erratum_on_the_page_says_what_is_written_what_is_right_and_what_it_changes():
-    boxes = re.findall(r"```\{admonition\} ([^\n]+)\n(.+?)```", PAGE, re.DOTALL)
-    found = {number for title, _ in boxes for number in re.findall(r"E\d+", title)}
-    first_part = {"E3", "E9", "E10", "E14", "E17", "E21", "E22", "E23"}
-    assert found == first_part | {"E1", "E2", "E4", "E5", "E6", "E7", "E8", "E15"}
-    for _, text in boxes:
-        assert [text.count(f"**{word}") for word in ("Written", "Right", "Changes")] == [1, 1, 1]
-
-
 def test_a_wrong_formula_on_the_page_would_be_seen():
     assert expression(r"\frac{(\pi - \theta)\cos\theta + \sin\theta}{2\pi}", {}) == GAUSSIAN
     assert expression(r"\frac12 \bigl(f(1 - f)\bigr)^2", {}) == (f * (1 - f)) ** 2 / 2
