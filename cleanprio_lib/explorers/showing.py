@@ -58,7 +58,7 @@ def show(
     """Show a figure that the reader moves, without a kernel and without a network.
 
     `draw` is called once for every combination of the sliders' values, when the page is built; data that are
-    equal in two states are stored once. Where no script runs, the figure stands still in its start state.
+    equal in two states are stored once. Where no script runs, the figure stands still in its start state::
 
         def draw(theta, depth):
             grid = np.linspace(0, 180, 91)
