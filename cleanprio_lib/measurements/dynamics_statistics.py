@@ -16,16 +16,19 @@ def with_both_classes(frame: pd.DataFrame, *, level: float) -> pd.DataFrame:
         level: $\delta$.
 
     Returns:
-        The frame and: `ratio`, the geometric mean of $R^{(0)}$ and $R^{(1)}$; `alpha`, of the two $\alpha$;
-        for each class `step_c`, by how much of $\hat g^{(c)}$ the class moves the weights (the coefficient of
-        $g_{clean} + g_{noise}$ on $\hat g$), `step_exact_c`, $(1-\delta)(1-\alpha_t)$, and `step_paper_c`,
-        $(1-\alpha_t)/(1+\alpha_t)$, with the class's own $\alpha_t$; `clean_part_paper_c`, $1/(1+\alpha_t)$;
-        and `angle_c`, that between $g_{clean}$ and $g_{noise}$ in degrees.
+        The frame and: `ratio`, the geometric mean of $R^{(0)}$ and $R^{(1)}$; `alpha`, of the two $\alpha$,
+        NaN if one is negative; for each class `step_c`, by how much of $\hat g^{(c)}$ the class moves the
+        weights (the coefficient of $g_{clean} + g_{noise}$ on $\hat g$), `step_exact_c`,
+        $(1-\delta)(1-\alpha_t)$, and `step_paper_c`, $(1-\alpha_t)/(1+\alpha_t)$, with the class's own
+        $\alpha_t$; `clean_part_paper_c`, $1/(1+\alpha_t)$; and `angle_c`, that between $g_{clean}$ and
+        $g_{noise}$ in degrees.
 
     Source: equations 10 to 12 and proposition 4.2 of the paper, and their exact forms.
     """
+    opposite = (frame.alpha_0 >= 0) & (frame.alpha_1 >= 0)
     frame = frame.assign(
-        ratio=np.sqrt(frame.ratio_0 * frame.ratio_1), alpha=np.sqrt(frame.alpha_0 * frame.alpha_1)
+        ratio=np.sqrt(frame.ratio_0 * frame.ratio_1),
+        alpha=np.sqrt((frame.alpha_0 * frame.alpha_1).where(opposite)),
     )
     for c in (0, 1):
         alpha = frame[f"alpha_{c}"]
@@ -33,12 +36,18 @@ def with_both_classes(frame: pd.DataFrame, *, level: float) -> pd.DataFrame:
             **{
                 f"step_{c}": frame[f"clean_part_{c}"] + frame[f"noisy_part_{c}"],
                 f"step_exact_{c}": theory.step_factor(level, alpha),
-                f"step_paper_{c}": theory.paper_step_factor(alpha),
+                f"step_paper_{c}": _paper_step_factor(alpha),
                 f"clean_part_paper_{c}": 1 / (1 + alpha),
                 f"angle_{c}": np.degrees(np.arccos(frame[f"cosine_{c}"].clip(-1, 1))),
             }
         )
     return frame
+
+
+def _paper_step_factor(alpha: pd.Series) -> pd.Series:
+    r"""The paper's factor where it has one, NaN where $\alpha \le -1$."""
+    within = alpha[alpha > -1]
+    return pd.Series(theory.paper_step_factor(within.to_numpy()), index=within.index).reindex(alpha.index)
 
 
 def until_stop(frame: pd.DataFrame, *, factor: float = 1.0) -> pd.DataFrame:
@@ -49,13 +58,14 @@ def until_stop(frame: pd.DataFrame, *, factor: float = 1.0) -> pd.DataFrame:
 
 def until_noisy_loss_turns(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of each seed up to the recorded epoch at which its loss on the noisy subset is highest."""
-    turn = frame.loc[frame.groupby("seed").noisy_loss.idxmax()].set_index("seed").epoch
+    loss = frame.noisy_loss.fillna(-np.inf)  # of a run without noisy samples only the first row is left
+    turn = frame.loc[loss.groupby(frame.seed).idxmax()].set_index("seed").epoch
     return frame[frame.epoch <= frame.seed.map(turn)]
 
 
 def last(frame: pd.DataFrame, column: str) -> pd.Series:
     """A column at each seed's last recorded epoch."""
-    return frame.sort_values("epoch").groupby("seed")[column].last()
+    return frame.loc[frame.groupby("seed").epoch.idxmax()].set_index("seed")[column]
 
 
 def rank_correlation(frame: pd.DataFrame, column: str) -> pd.Series:

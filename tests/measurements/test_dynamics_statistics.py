@@ -53,6 +53,25 @@ def classes():
     )
 
 
+def test_gradients_that_point_the_same_way_have_no_factor_in_the_paper(classes):
+    """A mask that is not that of the noise makes α negative: a claim judges that and does not stumble."""
+    turned = classes.assign(alpha_0=[-1.2, -0.5, 0.3], alpha_1=[-0.3, 0.2, 0.3])
+    both = statistics.with_both_classes(turned, level=0.4)
+    np.testing.assert_allclose(both.alpha, [np.nan, np.nan, 0.3])
+    np.testing.assert_allclose(both.step_paper_0, [np.nan, 1.5 / 0.5, 0.7 / 1.3])
+    np.testing.assert_allclose(both.step_exact_0, [0.6 * 2.2, 0.6 * 1.5, 0.6 * 0.7])
+
+
+def test_a_run_without_noisy_samples_has_nothing_to_turn_and_nothing_at_its_end():
+    frame = pd.DataFrame(
+        {"seed": [0, 0, 1, 1], "epoch": [0, 1, 0, 1], "noisy_loss": [np.nan, np.nan, 0.7, 0.8]}
+    )
+    left = statistics.until_noisy_loss_turns(frame)
+    assert list(zip(left.seed, left.epoch, strict=True)) == [(0, 0), (1, 0), (1, 1)]
+    late = statistics.last(frame.assign(noisy_loss=[0.5, np.nan, 0.7, 0.8]), "noisy_loss")
+    np.testing.assert_array_equal(late.to_numpy(), [np.nan, 0.8])
+
+
 def test_both_classes_together_by_hand(classes):
     both = statistics.with_both_classes(classes, level=0.4)
     wanted = {
