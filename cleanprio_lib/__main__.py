@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
-
-from cleanprio_lib import data, experiments, runs, verification
+from cleanprio_lib import data, experiments, listing, runs, verification
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,10 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(chosen)
     except KeyboardInterrupt:
-        print("\ninterrupted: finished seeds are written; the same command goes on from the last saved epoch")
+        print(f"\ninterrupted: {runs.RESUME}")
         return 130
-    except (ValueError, RuntimeError, FileNotFoundError, ArithmeticError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
+        print("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
 
 
@@ -39,6 +38,16 @@ def seed_list(text: str) -> list[int]:
     return seeds
 
 
+def _number(text: str) -> Any:
+    """A whole number or a number, where the text is one, else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cleanprio_lib", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -50,17 +59,30 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument(
         "--seeds", type=seed_list, default=seed_list("0-2"), help="0-4 or 0,3,7 (default 0-2)"
     )
-    record.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    record.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads of a cell (default: all cores; with --workers or --dask one, for equal numbers)",
+    )
+    many = record.add_mutually_exclusive_group()
+    many.add_argument("--workers", type=int, metavar="K", help="compute K cells at once, in K processes")
+    many.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="compute on a Dask cluster: its scheduler's address or file, or local:4 for four processes here",
+    )
     record.add_argument("--device", help="cpu, cuda, … (default: a GPU where there is one)")
     record.set_defaults(command=_record)
 
-    listing = commands.add_parser("runs", help="list recorded, partial and missing runs")
-    listing.set_defaults(command=_runs)
+    listed = commands.add_parser("runs", help="list recorded, partial, missing and stale runs")
+    listed.add_argument("--watch", action="store_true", help="show what is running, until nothing is")
+    listed.set_defaults(command=_runs)
 
     verify = commands.add_parser("verify", help="run a slice of a recorded run again and compare")
     verify.add_argument("name", choices=sorted(experiments.EXPERIMENTS), metavar="NAME")
     verify.add_argument("--scale", choices=experiments.SCALES, help="default: the largest recorded")
     verify.add_argument("--seed", type=int, help="default: the first recorded")
+    verify.add_argument("--value", type=_number, help="of the swept setting (default: the first recorded)")
     verify.add_argument("--epochs", type=int, default=2, help="first epochs to run again (default 2)")
     verify.set_defaults(command=_verify)
 
@@ -77,21 +99,37 @@ def _record(chosen: argparse.Namespace) -> int:
         raise ValueError(
             f"record needs a NAME (one of {sorted(experiments.EXPERIMENTS)}) or --missing, not both"
         )
-    if chosen.threads:
-        torch.set_num_threads(chosen.threads)
     for name in [chosen.name] if chosen.name else sorted(experiments.EXPERIMENTS):
-        recorded = runs.record(name, chosen.scale, chosen.seeds, device=chosen.device)
+        recorded = runs.record(
+            name,
+            chosen.scale,
+            chosen.seeds,
+            device=chosen.device,
+            threads=chosen.threads,
+            workers=chosen.workers,
+            dask=chosen.dask,
+        )
         print(f"{name} {chosen.scale}: seeds {recorded.seeds} in {runs.recorded_folder()}")
     return 0
 
 
 def _runs(chosen: argparse.Namespace) -> int:
-    print(runs.table().to_string(index=False))
+    if chosen.watch:
+        listing.watch(runs.recorded_folder(), runs.checkpoint_folder(), show=_renew)
+    else:
+        print(runs.table().to_string(index=False))
     return 0
 
 
+def _renew(text: str) -> None:
+    """Print over what was printed before, on a terminal."""
+    print("\033[H\033[J" * sys.stdout.isatty() + text, flush=True)
+
+
 def _verify(chosen: argparse.Namespace) -> int:
-    result = verification.verify(chosen.name, chosen.scale, seed=chosen.seed, epochs=chosen.epochs)
+    result = verification.verify(
+        chosen.name, chosen.scale, seed=chosen.seed, value=chosen.value, epochs=chosen.epochs
+    )
     print(result.to_string(float_format="{:.3g}".format))
     if not result.difference.any():
         print("equal bit for bit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import time
@@ -84,8 +85,16 @@ class RunState:
             "started": self.started,
             "seconds": self.seconds(),
         }
+        buffer = io.BytesIO()  # torch writes a file itself, but where a disk is full raises no OSError
+        torch.save(content, buffer)
         with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(buffer.getbuffer())
+
+
+def how_far(path: Path) -> tuple[int, float]:
+    """Epoch and seconds that a checkpoint is at, without reading its weights."""
+    saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return saved["epoch"], saved["seconds"]
 
 
 @contextmanager

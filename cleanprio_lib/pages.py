@@ -144,6 +144,47 @@ def card(judged: Judged) -> None:
     )
 
 
+def settings(*chosen: experiments.Experiment) -> None:
+    """Show each experiment's settings at every scale as a table, and what the paper leaves open."""
+    for experiment in chosen:
+        columns = {scale: _flat(experiment.scales[scale]) for scale in experiments.SCALES}
+        names = dict.fromkeys(name for column in columns.values() for name in column)
+        head = "".join(f"<th scope='col'>{scale}</th>" for scale in columns)
+        rows = "".join(
+            f"<tr><th scope='row'>{html.escape(name)}</th>"
+            + "".join(f"<td>{html.escape(column.get(name, '–'))}</td>" for column in columns.values())
+            + "</tr>"
+            for name in names
+        )
+        display(
+            HTML(
+                f'<section class="settings" id="settings-{experiment.name}">'
+                f"<h3><code>{experiment.name}</code></h3>"
+                f"<p>{in_html(experiment.reproduces)}. {in_html(experiment.chosen)}</p>"
+                f"<table class='dataframe'><thead><tr><th scope='col'>setting</th>{head}</tr></thead>"
+                f"<tbody>{rows}</tbody></table></section>"
+            )
+        )
+
+
+def _flat(settings: Any) -> dict[str, str]:
+    """Settings by name, options of the net and of the training among them, as text."""
+    values = experiments.as_dict(settings)
+    inner = {**dict(values.pop("net", ())), **values.pop("training", {})}
+    name, swept = experiments.swept(settings)
+    values = {**values, **inner, **({f"swept: {name}": swept} if name else {})}
+    values.pop("swept", None)
+    return {key: _in_words(value) for key, value in values.items()}
+
+
+def _in_words(value: Any, separator: str = ", ") -> str:
+    if isinstance(value, list | tuple):
+        return separator.join(_in_words(one, " ") for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format(value, "," if isinstance(value, int) else "g" if isinstance(value, float) else "")
+
+
 def _number(value: float) -> str:
     return _powers(f"{value:.4g}").replace("-", "−") if math.isfinite(value) else "–"
 

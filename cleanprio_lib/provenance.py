@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parent
 MADE = "inputs made from the seed"
 # Modules and packages of them whose code decides a run's numbers.
 SOURCES = (
-    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "training", "measurements",
-    "experiments",
+    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "training", "kernels",
+    "measurements", "experiments",
 )  # fmt: skip
 
 

@@ -1,72 +1,27 @@
-"""Recorded runs: written seed by seed, resumed where they stopped, checked, loaded.
+"""Recorded runs: written cell by cell, resumed where they stopped, checked, loaded.
 
-A recorded run is `NAME-SCALE.csv`, the tidy frame of every seed, beside `NAME-SCALE.json`, its provenance:
-settings, data and their sha256, and for each seed the library's source, torch, device, start and duration.
+A cell is a seed or, where a setting is swept, a value of it and a seed; `recordings` says how they are kept.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from cleanprio_lib import data, experiments, provenance
-from cleanprio_lib.checkpoints import atomic_path
+from cleanprio_lib import cells, data, experiments, listing, provenance, recordings, sweeps
+from cleanprio_lib.cells import Job, Result, checkpoint_folder
+from cleanprio_lib.listing import ranges
+from cleanprio_lib.recordings import Cell, Recorded, refuse_other_settings
 
 PACKAGE = Path(__file__).parent
 
 EVIDENCE = 3  # seeds, at least: fewer are an example
-
-
-@dataclass(frozen=True, eq=False)
-class Recorded:
-    """A recorded run.
-
-    Attributes:
-        name: of the experiment.
-        scale: "quick", "laptop" or "paper".
-        frame: a row for each (seed, recorded epoch), or what an experiment that does not train measures.
-        provenance: settings, data, and each seed's machine and duration.
-        intact: the CSV still has the sha256 it was written with.
-    """
-
-    name: str
-    scale: str
-    frame: pd.DataFrame
-    provenance: dict[str, Any]
-    intact: bool
-
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds recorded so far."""
-        return sorted(int(seed) for seed in self.provenance["seeds"])
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The frozen settings as they were when the run was recorded."""
-        return experiments.without_none(self.provenance["settings"])
-
-    @property
-    def source(self) -> str:
-        """What the inputs were: "MNIST", "CIFAR-10", a built-in stand-in, or made from the seed."""
-        return self.provenance["data"]["source"]
-
-    @property
-    def on_stand_in(self) -> bool:
-        """Whether it ran on the built-in stand-in instead of real data."""
-        return self.source.startswith("built-in stand-in")
-
-    @property
-    def devices(self) -> str:
-        """The machines that ran it, in words."""
-        return ", ".join(sorted({entry["device"] for entry in self.provenance["seeds"].values()}))
+RESUME = "finished cells are recorded; the same command goes on from the last saved epochs"
 
 
 def recorded_folder() -> Path:
@@ -75,17 +30,13 @@ def recorded_folder() -> Path:
     return checkout if checkout.is_dir() else PACKAGE / "recorded"
 
 
-def checkpoint_folder() -> Path:
-    """Where unfinished runs wait to be resumed: in the cache folder."""
-    return data.cache_folder() / "checkpoints"
-
-
 def load(name: str, scale: str | None = None, *, folder: Path | None = None) -> Recorded:
     """Load a recorded run.
 
     Args:
         name: of the experiment.
-        scale: None for the largest scale with `EVIDENCE` seeds or more, or if none has, the largest there is.
+        scale: None for the largest scale with `EVIDENCE` seeds or more (of every value, where a setting is
+            swept), or if none has, the largest there is.
         folder: None for `recorded_folder()`.
 
     Raises:
@@ -95,9 +46,10 @@ def load(name: str, scale: str | None = None, *, folder: Path | None = None) -> 
     experiments.settings_of(name, scale or "quick")
     folder = folder or recorded_folder()
     scales = [scale] if scale else list(reversed(experiments.SCALES))
-    found = [run for run in (_read(name, candidate, folder) for candidate in scales) if run is not None]
+    read = (recordings.read(name, candidate, folder) for candidate in scales)
+    found = [run for run in read if run is not None]
     if found:
-        return next((run for run in found if len(run.seeds) >= EVIDENCE), found[0])
+        return next((run for run in found if _is_evidence(run)), found[0])
     wanted = scale or "laptop"
     raise FileNotFoundError(
         f"{name} is not recorded at scale {' or '.join(scales)} in {folder}: "
@@ -114,166 +66,115 @@ def record(
     checkpoints: Path | None = None,
     split: data.Split | None = None,
     device: str | None = None,
+    threads: int | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
     progress: bool = True,
 ) -> Recorded:
-    """Run the seeds that are not recorded yet and write each as it ends.
+    """Run the cells that are not recorded yet and write each as it ends.
 
-    A run that was interrupted goes on from its checkpoint. Several processes may record different seeds of
+    A cell that was interrupted goes on from its checkpoint. Several processes may record different cells of
     one experiment at once.
 
     Args:
         name: of the experiment.
         scale: "quick", "laptop" or "paper".
-        seeds: to be recorded in the end.
+        seeds: to be recorded in the end; where a setting is swept, of each of its values.
         folder: where CSV and JSON go; None for `recorded_folder()`.
-        checkpoints: where unfinished runs are kept; None for the cache folder.
+        checkpoints: where unfinished cells are kept; None for the cache folder of the machine that runs them.
         split: data already loaded; None loads it.
         device: None takes a GPU where there is one.
+        threads: CPU threads of a cell, on which the last bits of its numbers depend. None for one thread with
+            `workers` or `dask`, however many these are, and else for what torch has.
+        workers: compute so many cells at once, each in a process of its own.
+        dask: compute on a Dask cluster: a scheduler's address, its file, or "local:4".
         progress: show progress and the time left.
 
     Raises:
-        ValueError: the file holds runs with other settings or other data.
-        RuntimeError: another process is recording the same seed.
+        ValueError: the file holds runs with other settings or other data, or workers exceed the cores.
+        RuntimeError: cells failed, another process records the same cell, or the scheduler is gone.
+        OSError: the disk is full.
     """
+    if workers is not None and dask is not None:
+        raise ValueError(f"workers and dask exclude each other, got {workers} and {dask!r}")
     settings = experiments.settings_of(name, scale)
     folder = folder or recorded_folder()
-    checkpoints = checkpoints or checkpoint_folder()
-    split = experiments.split_of(settings, split)
-    header = provenance.header(name, scale, settings, split)
+    loaded = experiments.split_of(settings, split)
+    header = provenance.header(name, scale, settings, loaded)
     refuse_other_settings(header, folder)
-    source = provenance.source_sha256()  # of what runs: the files may be edited before it ends
-    for seed in seeds:
-        if str(seed) in _entries(_paths(name, scale, folder)[1]):
-            continue
-        stem = checkpoints / f"{name}-{scale}-{seed}"
-        with _only_one(stem.with_suffix(".lock"), f"{name} {scale} seed {seed}"):
-            checkpoint = stem.with_suffix(".pt")
-            frame = experiments.run(
-                name, scale, seed=seed, split=split, device=device, checkpoint=checkpoint, progress=progress
-            )
-            entry = provenance.seed_entry(frame, device, source=source)
-            with FileLock(checkpoints / f"{name}-{scale}.lock"):
-                _append(header, frame, seed, entry, folder)
-            checkpoint.unlink(missing_ok=True)
+    together = workers is not None or dask is not None
+    job = partial(
+        Job,
+        header=header,
+        measure=experiments.EXPERIMENTS[name].measure,
+        source=provenance.source_sha256(),  # of what runs: the files may be edited before it ends
+        split=split if together else loaded,  # a worker loads its own
+        device=device,
+        folder=checkpoints,
+        threads=threads or 1 if together else threads,
+        progress=progress and not together,
+    )
+    known = recordings.recorded_cells(name, scale, folder)
+    jobs = [
+        job(cell, settings=experiments.at(settings, cell.value))
+        for cell in cells_of(settings, seeds)
+        if cell not in known
+    ]
+    keep = partial(_keep, header=header, folder=folder, checkpoints=checkpoints or checkpoint_folder())
+    try:
+        if together and jobs:
+            sweeps.compute_all(jobs, keep, workers=workers, dask=dask, progress=progress)
+        else:
+            _one_after_another(jobs, keep, header, folder)
+    except Exception as error:
+        error.add_note(RESUME)
+        raise
     return load(name, scale, folder=folder)
 
 
-def refuse_other_settings(header: dict[str, Any], folder: Path) -> None:
-    """Raise a ValueError that says what differs if the recorded run has other settings or other data.
-
-    Args:
-        header: `provenance.header` of the run to be added or compared.
-        folder: of the recorded runs.
-    """
-    facts = _paths(header["name"], header["scale"], folder)[1]
-    if not facts.exists():
-        return
-    recorded, wanted = json.loads(facts.read_text("utf8")), json.loads(json.dumps(header))
-    before = experiments.without_none(recorded)
-    different = [key for key in wanted if before[key] != wanted[key]]
-    if different:
-        was = "; ".join(f"{key} was {before[key]}, now {wanted[key]}" for key in different)
-        raise ValueError(f"{facts} holds runs that do not belong together with this one: {was}")
+def cells_of(settings: Any, seeds: Iterable[int]) -> list[Cell]:
+    """Cells in the order in which they are run: seed by seed all values, so that every value soon has one."""
+    return [Cell(seed, value) for seed in seeds for value in experiments.swept(settings)[1]]
 
 
 def table(*, folder: Path | None = None, checkpoints: Path | None = None) -> pd.DataFrame:
-    """A row for each experiment and scale: recorded seeds, status, time and machine."""
-    folder = folder or recorded_folder()
-    checkpoints = checkpoints or checkpoint_folder()
-    rows = []
-    for name in experiments.EXPERIMENTS:
-        for scale in experiments.SCALES:
-            unfinished = len(list(checkpoints.glob(f"{name}-{scale}-*.pt")))
-            row = _summary(_read(name, scale, folder), unfinished)
-            rows.append({"experiment": name, "scale": scale, **row})
-    return pd.DataFrame(rows)
+    """A row for each experiment and scale: what is recorded, its state, time and machine; see `listing`."""
+    return listing.table(folder or recorded_folder(), checkpoints or checkpoint_folder())
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """Sorted whole numbers with their runs written as ranges: "0–4, 7"."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][-1] + 1:
-            found[-1].append(number)
-        else:
-            found.append([number])
-    return ", ".join(f"{own[0]}–{own[-1]}" if len(own) > 1 else str(own[0]) for own in found)
+def _is_evidence(run: Recorded) -> bool:
+    wanted = experiments.swept(experiments.settings_of(run.name, run.scale))[1]
+    return len(run.seeds) >= EVIDENCE and set(wanted) <= set(run.values)
 
 
-def _paths(name: str, scale: str, folder: Path) -> tuple[Path, Path]:
-    return folder / f"{name}-{scale}.csv", folder / f"{name}-{scale}.json"
+def _one_after_another(jobs: Sequence[Job], keep: Any, header: dict[str, Any], folder: Path) -> None:
+    """Compute in this process, each cell locked until it is written."""
+    for job in jobs:
+        if job.cell in recordings.recorded_cells(header["name"], header["scale"], folder):
+            continue  # by another process, meanwhile
+        with cells.only_one(Path(job.stem + ".lock"), job.label):
+            keep(cells.compute(job))
 
 
-def _read(name: str, scale: str, folder: Path) -> Recorded | None:
-    csv, facts = _paths(name, scale, folder)
-    if not (csv.exists() and facts.exists()):
-        return None
-    content = json.loads(facts.read_text("utf8"))
-    intact = provenance.sha256(csv.read_bytes()) == content["csv_sha256"]
-    return Recorded(name, scale, _frame(csv), content, intact)
+def _keep(result: Result, *, header: dict[str, Any], folder: Path, checkpoints: Path) -> None:
+    """Write a result and remove its checkpoint."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints / f"{header['name']}-{header['scale']}.lock"):
+        recordings.add(header, result.cell, result.frame, result.entry, folder)
+    cells.forget(result.stem)
 
 
-def _frame(csv: Path) -> pd.DataFrame:
-    """The CSV to the last bit, which the fast parser of older pandas is not."""
-    return pd.read_csv(csv, dtype=str, keep_default_na=False).apply(_parsed)
-
-
-def _parsed(texts: pd.Series) -> pd.Series:
-    """Whole numbers, else numbers (missing where empty), else the words themselves."""
-    if texts.str.fullmatch(r"-?\d+").all():
-        return texts.astype("int64")
-    try:
-        return texts.replace("", "nan").astype("float64")
-    except ValueError:
-        return texts
-
-
-def _entries(facts: Path) -> dict[str, Any]:
-    return json.loads(facts.read_text("utf8"))["seeds"] if facts.exists() else {}
-
-
-def _append(
-    header: dict[str, Any], frame: pd.DataFrame, seed: int, entry: dict[str, Any], folder: Path
-) -> None:
-    """Add a seed to CSV, then JSON; one that the JSON lacks, after a kill between the two, is dropped."""
-    folder.mkdir(parents=True, exist_ok=True)
-    csv, facts = _paths(header["name"], header["scale"], folder)
-    refuse_other_settings(header, folder)
-    entries = _entries(facts)
-    kept = [frame]
-    if csv.exists():
-        before = _frame(csv)
-        kept.append(before[before.seed.isin([int(known) for known in entries if int(known) != seed])])
-    entries = dict(sorted({**entries, str(seed): entry}.items(), key=lambda item: int(item[0])))
-    merged = pd.concat(kept).sort_values("seed", kind="stable")
-    text = merged.to_csv(index=False, lineterminator="\n")
-    content = {**header, "csv_sha256": provenance.sha256(text.encode()), "seeds": entries}
-    for path, written in ((csv, text), (facts, json.dumps(content, indent=1) + "\n")):
-        with atomic_path(path) as temporary:
-            temporary.write_text(written, "utf8")
-            temporary.chmod(0o644)
-
-
-@contextmanager
-def _only_one(path: Path, what: str) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path, timeout=0):
-            yield
-    except Timeout:
-        raise RuntimeError(f"{what} is being recorded by another process, which holds {path}") from None
-
-
-def _summary(run: Recorded | None, unfinished: int) -> dict[str, Any]:
-    if run is None:
-        status = f"partial ({unfinished} begun)" if unfinished else "missing"
-        return {"status": status, "seeds": "", "epochs": "", "minutes a seed": "", "machine": ""}
-    minutes = fmean(entry["seconds"] for entry in run.provenance["seeds"].values()) / 60
-    status = "recorded" if run.intact else "EDITED: the CSV does not match its sha256"
-    return {
-        "status": status + (f", {unfinished} more begun" if unfinished else ""),
-        "seeds": ranges(run.seeds),
-        "epochs": str(int(run.frame.epoch.max())) if "epoch" in run.frame else "",
-        "minutes a seed": f"{minutes:.1f}",
-        "machine": run.devices,
-    }
+__all__ = [
+    "EVIDENCE",
+    "RESUME",
+    "Cell",
+    "Recorded",
+    "cells_of",
+    "checkpoint_folder",
+    "load",
+    "ranges",
+    "record",
+    "recorded_folder",
+    "refuse_other_settings",
+    "table",
+]

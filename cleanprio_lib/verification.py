@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import torch
 
 from cleanprio_lib import data, experiments, provenance
 from cleanprio_lib.metrics import QUANTITIES, SUBSETS, Task
+from cleanprio_lib.recordings import Cell
 from cleanprio_lib.runs import load, recorded_folder, refuse_other_settings
 from cleanprio_lib.training import train
 
@@ -26,12 +29,13 @@ def verify(
     scale: str | None = None,
     *,
     seed: int | None = None,
+    value: Any = None,
     epochs: int = 2,
     folder: Path | None = None,
     split: data.Split | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Re-run the first epochs of one recorded seed, or its whole measurement, and compare every number.
+    """Re-run the first epochs of one recorded cell, or its whole measurement, and compare every number.
 
     On the machine and with the thread count that recorded it a run repeats bit for bit. Elsewhere sums are
     rounded in another order, and training amplifies that. The tolerance is measured, not chosen: the same
@@ -43,6 +47,7 @@ def verify(
         name: of the experiment.
         scale: None for the largest recorded.
         seed: None for the first recorded.
+        value: of the swept setting, where there is one; None for the first recorded.
         epochs: how many of the first epochs to run again.
         folder: None for `recorded_folder()`.
         split: data already loaded; None loads it.
@@ -52,7 +57,7 @@ def verify(
         A row for each column: `difference` (largest over the epochs), `tolerance`, `agrees`.
 
     Raises:
-        ValueError: the data at hand are not those of the recording.
+        ValueError: the data at hand are not those of the recording, or the cell is not recorded.
     """
     recorded = load(name, scale, folder=folder)
     settings = experiments.settings_of(name, recorded.scale)
@@ -60,18 +65,21 @@ def verify(
     refuse_other_settings(
         provenance.header(name, recorded.scale, settings, split), folder or recorded_folder()
     )
-    seed = recorded.seeds[0] if seed is None else seed
+    cell = _chosen(recorded.cells, seed, value)
+    rows = recorded.frame[recorded.frame.seed == cell.seed]
+    if recorded.swept:
+        rows = rows[rows[recorded.swept] == cell.value].drop(columns=recorded.swept)
+    settings, seed = experiments.at(settings, cell.value), cell.seed
     measure = experiments.EXPERIMENTS[name].measure
     if measure is not None:
-        measured = experiments.run(name, recorded.scale, seed=seed, split=split)
-        return _compared(measured, recorded.frame[recorded.frame.seed == seed])
+        return _compared(experiments.run(name, recorded.scale, seed=seed, split=split), rows)
     assert split is not None  # a training run always names its data
-    machine = recorded.provenance["seeds"][str(seed)]
+    machine = recorded.cells[cell]
     sliced = replace(
         settings, training=replace(settings.training, epochs=epochs, precision=machine["precision"])
     )
     again = _slice(sliced, split, seed, perturbation=0.0, progress=progress)
-    wanted = recorded.frame[recorded.frame.seed == seed].drop(columns="seed").set_index("epoch")
+    wanted = rows.drop(columns="seed").set_index("epoch")
     common = again.index.intersection(wanted.index)
     difference = (again.loc[common] - wanted.loc[common]).abs().max()
     tolerance = 0.0 * difference
@@ -80,6 +88,14 @@ def verify(
         tolerance = SENSITIVITY_FACTOR * (nudged.loc[common] - again.loc[common]).abs().max()
         tolerance += _two_samples(experiments.build_task(sliced, split, seed=seed), sliced)
     return pd.DataFrame({"difference": difference, "tolerance": tolerance, "agrees": difference <= tolerance})
+
+
+def _chosen(cells: Iterable[Cell], seed: int | None, value: Any) -> Cell:
+    """The first recorded cell of that seed and value, where they are given."""
+    for cell in cells:
+        if seed in (None, cell.seed) and value in (None, cell.value):
+            return cell
+    raise ValueError(f"no cell with seed {seed} and value {value} is recorded")
 
 
 def _compared(again: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:

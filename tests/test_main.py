@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cleanprio_lib import __main__ as cli
-from cleanprio_lib import data, runs
+from cleanprio_lib import data, recordings, runs
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_record_then_list_then_verify(here, capsys):
 def test_verify_fails_loudly_on_other_numbers(here, capsys):
     cli.main(["record", "tiny", "--scale", "quick", "--seeds", "0", "--device", "cpu"])
     path = here / "recorded" / "tiny-quick.csv"
-    frame = runs._frame(path)
+    frame = recordings.read_csv(path)
     frame["test_loss"] += 0.1
     frame.to_csv(path, index=False)
     assert cli.main(["verify", "tiny", "--epochs", "1"]) == 1

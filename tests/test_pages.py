@@ -1,15 +1,19 @@
 """What pages show: escaped, captioned, and loud about stand-in data."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from cleanprio_lib import pages
+from cleanprio_lib import experiments, pages
 from cleanprio_lib.claims import CLAIMS, Measured, judge
 from cleanprio_lib.runs import Recorded
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -153,3 +157,42 @@ def test_live_runs_say_their_images_classes_and_steps(stand_in, name, words):
 def test_found_is_markdown(shown):
     pages.found("error **5 %**")
     assert json.loads(json.dumps(shown[0].data)) == "error **5 %**"
+
+
+def test_settings_show_every_scale_and_what_was_chosen(shown):
+    pages.settings(experiments.EXPERIMENTS["fig-05-mnist-7v9"], experiments.EXPERIMENTS["fig-12-width"])
+    own, grid = (table.data for table in shown)
+    rows = {
+        row[0]: row[1:] for row in re.findall(r"<tr><th scope='row'>(.+?)</th>" + "<td>(.*?)</td>" * 3, own)
+    }
+    paper, quick = (experiments.settings_of("fig-05-mnist-7v9", scale) for scale in ("paper", "quick"))
+    assert rows["epochs"] == (
+        f"{quick.training.epochs}",
+        f"{paper.training.epochs:,}",
+        f"{paper.training.epochs:,}",
+    )
+    assert rows["train_samples"] == ("1,000", "–", "–")
+    assert rows["classes"] == ("7, 9",) * 3
+    assert (rows["width"][2], rows["gradients"][2], rows["learning_rate"][2]) == ("512", "yes", "0.01")
+    assert "steps of 0.01" in own.lower()
+    assert "swept: width" in grid
+    assert ">width<" not in grid
+
+
+def test_nested_settings_are_told_apart(shown):
+    pages.settings(experiments.EXPERIMENTS["fig-02-derivative-angles"])
+    assert "<td>relu 2, relu 3, relu 5, linear 2, linear 3, linear 5</td>" in shown[0].data
+
+
+@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+def test_every_experiment_says_what_was_chosen(name):
+    chosen = experiments.EXPERIMENTS[name].chosen
+    assert chosen.endswith(".")
+    assert len(chosen) > 20
+
+
+def test_every_experiment_is_on_the_page_of_settings():
+    page = (ROOT / "book/appendix/settings.md").read_text("utf8")
+    shown = set(re.findall(r"pages\.settings\(\*experiments\.(\w+)\.EXPERIMENTS\)", page))
+    listed = {one.name for module in shown for one in getattr(experiments, module).EXPERIMENTS}
+    assert listed == set(experiments.EXPERIMENTS)

@@ -1992,3 +1992,258 @@ def test_when_the_noisy_loss_turns():
     assert best[turn + 1] < 1
     assert math.isclose(ratio[turn], 1 / cosine[turn], rel_tol=1e-3)
     assert ratio[turn] > 1
+
+
+# Kernel machines
+
+PM_TRUE = np.array([1, 1, 1, 1, -1, -1, -1, -1, -1])
+PM_WRONG = {1: 1, -1: 2}
+
+
+def placements():
+    """Every way to place one wrong label in the first class and two in the second: (40, 9) booleans."""
+    found = []
+    for chosen in product(*(combinations(np.flatnonzero(c == PM_TRUE), PM_WRONG[c]) for c in (1, -1))):
+        wrong = np.zeros(len(PM_TRUE), dtype=bool)
+        wrong[[j for part in chosen for j in part]] = True
+        found.append(wrong)
+    return np.array(found)
+
+
+def small_kernel(count=9, seed=4):
+    """A positive definite matrix with one large eigenvalue."""
+    points = np.random.default_rng(seed).standard_normal((count, 4)) + 1
+    return np.exp(-((points[:, None] - points[None]) ** 2).sum(axis=2) / 8)
+
+
+def flow_matrix(kernel, time):
+    values, vectors = np.linalg.eigh(kernel)
+    return vectors @ np.diag(1 - np.exp(-values * time)) @ vectors.T
+
+
+def law_by_the_page(signed, groups, wrong):
+    """Mean and variance of steps K.4 and K.5: sums over classes of (samples, wrong) with weights a_j."""
+    mean = variance = 0.0
+    page = stated("K.5", "V_c", {"n_c": "first", "Q_c": "second", "A_c": "total"})[0]
+    for members, count in zip(groups, wrong, strict=True):
+        share, total_weight = count / len(members), signed[members].sum()
+        values = {first: len(members), second: (signed[members] ** 2).sum(), total: total_weight}
+        mean += (1 - 2 * share) * total_weight
+        variance += 4 * share * (1 - share) * float(page.subs(values))
+    return mean, variance
+
+
+CLASSES = [np.flatnonzero(c == PM_TRUE) for c in (1, -1)]
+
+
+def test_the_flow_of_a_kernel_machine():
+    """Step K.1: against a numerical solution for the coefficients, at training inputs and at a new one."""
+    assert written("K.1", r"f_t = S_t\, y", r"S_t = I - e^{-Kt}", r"k_x^\top K^{-1} S_t\, y")
+    kernel, labels = small_kernel(10), PM_TRUE.astype(float)
+    own, new = kernel[:9, :9], kernel[9, :9]
+    flow = integrate.solve_ivp(lambda _, a: labels - own @ a, (0, 3), np.zeros(9), rtol=1e-11, atol=1e-12)
+    share = flow_matrix(own, 3) @ labels
+    np.testing.assert_allclose(own @ flow.y[:, -1], share, atol=1e-8)
+    assert math.isclose(new @ flow.y[:, -1], new @ np.linalg.solve(own, share), abs_tol=1e-8)
+
+
+def test_given_labels_are_true_ones_with_some_signs_turned():
+    """Step K.2: for a right and for a wrong label."""
+    assert written("K.2", r"y_j = \hat y_j (1 - 2 z_j)")
+    for label in (-1, 1):
+        assert [label * (1 - 2 * wrong) for wrong in (0, 1)] == [label, -label]
+
+
+def test_independent_flips():
+    """Step K.3, Step K.7: against the mean over all 2^9 flips by their probabilities, own label given."""
+    assert written("K.3", r"\mu = (1 - 2\delta) \sum_c A_c", r"\sigma^2 = 4\delta(1 - \delta) \sum_c Q_c")
+    assert written("K.7", r"m_i = (1 - 2\delta) \Bigl( \hat y_i \sum_j S_{ij}\, \hat y_j - S_{ii} \Bigr)")
+    assert written("K.7", r"4\delta(1 - \delta) \sum_{j \ne i} S_{ij}^2")
+    flips = np.array(list(product((0, 1), repeat=9)))
+    level, rows = 0.3, flow_matrix(small_kernel(), 1.5)
+    chance = np.prod(np.where(flips, level, 1 - level), axis=1)
+    outputs = (PM_TRUE * (1 - 2 * flips)) @ rows.T * PM_TRUE
+    signed = rows * PM_TRUE
+    for i in range(9):
+        mean = chance @ outputs[:, i]
+        assert math.isclose(mean, (1 - 2 * level) * PM_TRUE[i] * signed[i].sum(), abs_tol=1e-12)
+        variance = chance @ (outputs[:, i] - mean) ** 2
+        assert math.isclose(variance, 4 * level * (1 - level) * (signed[i] ** 2).sum(), rel_tol=1e-10)
+        m_i = (1 - 2 * level) * (PM_TRUE[i] * signed[i].sum() - rows[i, i])
+        others = 4 * level * (1 - level) * (np.delete(rows[i], i) ** 2).sum()
+        for wrong, own in ((0, m_i + rows[i, i]), (1, m_i - rows[i, i])):
+            given = flips[:, i] == wrong
+            law = chance[given] / chance[given].sum()
+            found = law @ outputs[given, i]
+            assert math.isclose(found, own, abs_tol=1e-12)
+            assert math.isclose(law @ (outputs[given, i] - found) ** 2, others, rel_tol=1e-10)
+
+
+def test_exactly_so_many_wrong_labels():
+    """Step K.4: probabilities and covariances against all 40 placements."""
+    wrong = placements().astype(float)
+    covariances = np.cov(wrong.T, bias=True)
+    names = {"n_c": "first", "m_c": "second", r"\delta_c": "delta"}
+    pair_chance, covariance, variance = (
+        said("K.4", left, names)
+        for left in ("P_{ij}", r"\operatorname{Cov}(z_i, z_j)", r"\operatorname{Var} z_j")
+    )
+    for members, count in zip(CLASSES, PM_WRONG.values(), strict=True):
+        values = {first: len(members), second: count, delta: sp.Rational(count, len(members))}
+        i, j = members[:2]
+        assert math.isclose((wrong[:, i] * wrong[:, j]).mean(), pair_chance.subs(values))
+        assert math.isclose(covariances[i, j], covariance.subs(values))
+        assert math.isclose(covariances[i, i], variance.subs(values))
+    np.testing.assert_allclose(covariances[: len(CLASSES[0]), len(CLASSES[0]) :], 0, atol=1e-15)
+
+
+def test_the_class_mean_drops_out_of_the_variance():
+    """Step K.5: against all 40 placements; and weights that are the same in a class make no variance."""
+    assert written("K.5", r"\sigma^2 = \sum_c 4\delta_c (1 - \delta_c)\, V_c", r"(a_j - A_c/n_c)^2")
+    weights = np.random.default_rng(0).standard_normal(9)
+    for row in (weights, np.where(PM_TRUE == 1, 0.7, -0.2)):
+        outputs = (PM_TRUE * (1 - 2 * placements())) @ row
+        mean, variance = law_by_the_page(row * PM_TRUE, CLASSES, PM_WRONG.values())
+        assert math.isclose(outputs.mean(), mean, rel_tol=1e-12)
+        assert math.isclose(outputs.var(), variance, rel_tol=1e-12, abs_tol=1e-14)
+    assert variance < 1e-14
+    for members in CLASSES:
+        a = weights[members]
+        assert math.isclose(((a - a.mean()) ** 2).sum(), (a**2).sum() - a.sum() ** 2 / len(a))
+
+
+def test_a_sample_whose_own_label_is_known():
+    """Step K.6: against those of the 40 placements in which it is right, and in which it is wrong."""
+    assert written("K.6", r"\hat y_i f_i = \pm S_{ii} + \hat y_i \sum_{j \ne i} S_{ij}\, y_j")
+    rows, wrong = flow_matrix(small_kernel(), 0.8), placements()
+    outputs = (PM_TRUE * (1 - 2 * wrong)) @ rows.T * PM_TRUE
+    for i in range(9):
+        groups = [members[members != i] for members in CLASSES]
+        for own in (False, True):
+            counts = [
+                count - (own and PM_TRUE[i] == c) for c, count in zip((1, -1), PM_WRONG.values(), strict=True)
+            ]
+            mean, variance = law_by_the_page(PM_TRUE[i] * rows[i] * PM_TRUE, groups, counts)
+            found = outputs[wrong[:, i] == own, i]
+            sign = -1 if own else 1
+            assert math.isclose(found.mean(), mean + sign * rows[i, i], rel_tol=1e-10)
+            assert math.isclose(found.var(), variance, rel_tol=1e-10)
+
+
+def test_errors_of_a_subset_are_means_over_all_samples():
+    """Step K.8: over all placements, each sample counts with its chance to be clean, or noisy."""
+    rows, wrong = flow_matrix(small_kernel(), 0.8), placements()
+    mistaken = (PM_TRUE * (1 - 2 * wrong)) @ rows.T * PM_TRUE < 0
+    share = np.where(PM_TRUE == 1, 1 / 4, 2 / 5)
+    for own, weights, error in ((False, 1 - share, mistaken), (True, share, ~mistaken)):
+        subset = wrong == own
+        by_subset = (error & subset).sum(axis=1) / subset.sum(axis=1)
+        chances = [error[subset[:, i], i].mean() for i in range(9)]
+        assert math.isclose(by_subset.mean(), weights @ np.array(chances) / weights.sum())
+    assert written("K.8", r"\Phi(-\mu/\sigma)", r"\Phi(\mu/\sigma)")
+
+
+def test_every_test_sample_has_its_own_turning_time():
+    """Step K.9: the ratio splits into what the level says and what the time says."""
+    level_part = said("K.9", r"\frac{\mu}{\sigma}", {"B": "first", r"\sqrt{V}": "second"})
+    weights = np.random.default_rng(1).standard_normal((3, 8))
+    true, groups = np.repeat([1, -1], 4), [np.arange(4), np.arange(4, 8)]
+    for wrong in (1, 2, 3):
+        laws = [law_by_the_page(row * true, groups, (wrong, wrong)) for row in weights]
+        ratios = [mean / math.sqrt(variance) for mean, variance in laws]
+        share = sp.Rational(wrong, 4)
+        factor = float(level_part.subs({delta: share, first: 1, second: 1}))
+        spread = [law_by_the_page(row * true, groups, (2, 2))[1] for row in weights]  # 4 δ (1 - δ) is 1
+        wanted = [factor * (row * true).sum() / math.sqrt(v) for row, v in zip(weights, spread, strict=True)]
+        np.testing.assert_allclose(ratios, wanted, rtol=1e-12, atol=1e-12)
+
+
+def noise_vectors(level=0.25):
+    """(draws, 8) true labels and noise vectors e of all placements in two classes of four."""
+    true = np.repeat([1, -1], 4)
+    count = round(4 * level)
+    both = list(product(combinations(range(4), count), combinations(range(4, 8), count)))
+    wrong = np.zeros((len(both), 8))
+    for row, parts in zip(wrong, both, strict=True):
+        row[[j for part in parts for j in part]] = 1
+    return true, wrong, true * (wrong - level)
+
+
+def test_one_vector_of_noise_is_in_both_residuals():
+    """Step K.10: residuals of the two subsets for every placement, from y alone."""
+    assert written("K.10", r"r_{clean} = -(1 - \delta)\, \hat y + e", r"r_{noise} = \delta\, \hat y + e")
+    true, wrong, e = noise_vectors()
+    residuals = -true * (1 - 2 * wrong)
+    np.testing.assert_allclose(residuals * (1 - wrong), -0.75 * true + e, atol=1e-15)
+    np.testing.assert_allclose(residuals * wrong, 0.25 * true + e, atol=1e-15)
+    np.testing.assert_allclose(e.mean(axis=0), 0, atol=1e-15)
+
+
+LABEL_PART, NOISE_PART = sp.symbols("a b")
+GRADIENTS = {
+    name: said("K.11", left)
+    for name, left in (
+        ("inner", r"\langle g_{clean}, g_{noise}\rangle"),
+        ("clean", r"\lVert g_{clean}\rVert^2"),
+        ("noise", r"\lVert g_{noise}\rVert^2"),
+    )
+}
+
+
+def test_gradients_in_an_eigenspace():
+    """Step K.11: products of summed gradients in feature space, projected on some eigenvectors of K."""
+    true, wrong, e = noise_vectors()
+    features = np.random.default_rng(6).standard_normal((8, 20))
+    values, vectors = np.linalg.eigh(features @ features.T)
+    for chosen in ([7], [0, 3, 6], range(8)):
+        part = vectors[:, list(chosen)]
+        directions = part.T @ features / np.sqrt(values[list(chosen)])[:, None]
+        for z, noise_part in zip(wrong[:5], e[:5], strict=True):
+            residuals = -true * (1 - 2 * z)
+            clean, noisy = (directions @ (features.T @ (residuals * own)) for own in (1 - z, z))
+            products = {
+                symbol: (values[list(chosen)] * (part.T @ one) * (part.T @ other)).sum()
+                for symbol, one, other in (
+                    (LABEL_PART, true, true), (NOISE_PART, noise_part, noise_part), (d, true, noise_part),
+                )
+            }  # fmt: skip
+            for name, wanted in (
+                ("inner", clean @ noisy), ("clean", clean @ clean), ("noise", noisy @ noisy),
+            ):  # fmt: skip
+                got = GRADIENTS[name].subs({delta: sp.Rational(1, 4), **products})
+                assert math.isclose(got, wanted, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_noise_spreads_evenly_over_eigenvectors():
+    """Step K.12: mean and variance of u·e over all placements; the labels' parts have mean 1."""
+    true, _, e = noise_vectors()
+    vectors = np.linalg.eigh(small_kernel(8))[1]
+    assert written("K.12", r"\frac{n_c}{n_c - 1}", r"\sum_{j \in c} u_{kj}^2", r"\delta(1 - \delta)\, q_k")
+    for u in vectors.T:
+        q_k = sum(
+            4 / 3 * ((u[own] ** 2).sum() - (u[own] * true[own]).sum() ** 2 / 4)
+            for own in (slice(0, 4), slice(4, 8))
+        )
+        assert abs((e @ u).mean()) < 1e-15
+        assert math.isclose((e @ u).var(), 0.25 * 0.75 * q_k, rel_tol=1e-10)
+    assert math.isclose(((vectors.T @ true) ** 2).mean(), 1)
+
+
+def test_two_sides_of_one_statement():
+    """Step K.13: the cosine from step K.11 with the means of step K.12, its limits, its sign, the library."""
+    rho = sp.Symbol("rho", positive=True)
+    parts = {name: said("K.13", name, {r"\rho": "first"}) for name in ("s_1", "s_2")}
+    names = {r"\rho": "first", "s_1": "second", "s_2": "single"}
+    cosine = said("K.13", r"\cos", names).subs({second: parts["s_1"], single: parts["s_2"]})
+    means = {LABEL_PART: rho, NOISE_PART: delta * (1 - delta), d: 0}
+    direct = GRADIENTS["inner"].subs(means, simultaneous=True) / sp.sqrt(
+        (GRADIENTS["clean"] * GRADIENTS["noise"]).subs(means, simultaneous=True)
+    )
+    for level in (0.1, 0.4):
+        for strength in (1e-3, 0.5, 1.0, 2.0, 50.0):
+            got = float(cosine.subs({first: strength, delta: level}))
+            assert math.isclose(got, direct.subs({rho: strength, delta: level}), abs_tol=1e-12)
+            assert math.isclose(got, theory.eigenspace_cosine(strength, level), abs_tol=1e-12)
+            assert np.sign(round(got, 12)) == np.sign(1 - strength)
+        assert theory.eigenspace_cosine(0, level) == pytest.approx(1, abs=1e-12)
+        assert theory.eigenspace_cosine(1e9, level) == pytest.approx(-1, abs=1e-6)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pandas as pd
 import pytest
 
-from cleanprio_lib import checkpoints, experiments, provenance, runs, training
+from cleanprio_lib import cells, checkpoints, experiments, provenance, runs, training
 from cleanprio_lib.experiments import Experiment
 
 
@@ -72,7 +72,7 @@ def test_seeds_in_any_order_and_number_of_calls_give_the_same_file(recorder, tmp
 
 def test_what_is_recorded_is_not_run_again(recorder, monkeypatch):
     recorder([0])
-    monkeypatch.setattr(experiments, "run", lambda *a, **k: pytest.fail("seed 0 was run again"))
+    monkeypatch.setattr(experiments, "run_settings", lambda *a, **k: pytest.fail("seed 0 was run again"))
     recorder([0])
 
 
@@ -105,7 +105,7 @@ def test_other_settings_are_refused(recorder, monkeypatch):
     other = replace(experiments.settings_of("tiny", "quick"), level=0.2)
     scales = MappingProxyType(dict.fromkeys(experiments.SCALES, other))
     monkeypatch.setattr(experiments, "EXPERIMENTS", {"tiny": Experiment("tiny", "nothing", scales)})
-    monkeypatch.setattr(experiments, "run", lambda *a, **k: pytest.fail("ran before it was refused"))
+    monkeypatch.setattr(experiments, "run_settings", lambda *a, **k: pytest.fail("ran before it was refused"))
     with pytest.raises(
         ValueError, match=r"tiny-quick.json holds runs that do not belong .* settings was .*'level': 0.3"
     ):
@@ -175,7 +175,7 @@ def test_two_processes_may_record_different_seeds_at_once(recorder, tmp_path, ti
 
 def test_one_seed_has_one_recorder(recorder):
     with (
-        runs._only_one(recorder.checkpoints / "tiny-quick-0.lock", "a test"),
+        cells.only_one(recorder.checkpoints / "tiny-quick-0.lock", "a test"),
         pytest.raises(RuntimeError, match="tiny quick seed 0 is being recorded by another process"),
     ):
         recorder([0])

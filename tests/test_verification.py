@@ -2,7 +2,7 @@
 
 import pytest
 
-from cleanprio_lib import runs, verification
+from cleanprio_lib import recordings, runs, verification
 from tests.conftest import TINY
 
 
@@ -34,7 +34,7 @@ def test_the_same_machine_gets_the_same_bits(recorded, stand_in):
 
 def _edit(folder, factor):
     path = folder / "tiny-quick.csv"
-    frame = runs._frame(path)
+    frame = recordings.read_csv(path)
     frame["clean_loss"] *= factor
     frame.to_csv(path, index=False)
 

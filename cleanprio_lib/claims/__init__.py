@@ -8,7 +8,10 @@ from cleanprio_lib.claims import (
     derivative_angles,
     diminishing_dominance,
     early_stage,
+    kernel_machines,
     sample_gradients,
+    single_logit,
+    ten_classes,
     u_curve,
 )
 from cleanprio_lib.claims.judging import VERDICTS, Claim, Judged, Measured, judge
@@ -16,7 +19,16 @@ from cleanprio_lib.claims.judging import VERDICTS, Claim, Judged, Measured, judg
 CLAIMS: MappingProxyType[str, Claim] = MappingProxyType(
     {
         claim.id: claim
-        for module in (u_curve, derivative_angles, sample_gradients, early_stage, diminishing_dominance)
+        for module in (
+            u_curve,
+            derivative_angles,
+            sample_gradients,
+            early_stage,
+            diminishing_dominance,
+            single_logit,
+            ten_classes,
+            kernel_machines,
+        )
         for claim in module.CLAIMS
     }
 )

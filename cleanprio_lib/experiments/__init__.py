@@ -13,17 +13,43 @@ import pandas as pd
 import torch
 
 from cleanprio_lib import data
-from cleanprio_lib.experiments import binary_dynamics, derivative_angles, sample_gradients, u_curve
-from cleanprio_lib.experiments.settings import SCALES, TARGETS, Experiment, Settings, as_dict, without_none
+from cleanprio_lib.experiments import (
+    binary_dynamics,
+    derivative_angles,
+    kernel_machines,
+    sample_gradients,
+    ten_classes,
+    u_curve,
+    width_and_noise,
+)
+from cleanprio_lib.experiments.settings import (
+    SCALES,
+    TARGETS,
+    Experiment,
+    Grid,
+    Settings,
+    as_dict,
+    at,
+    swept,
+    without_none,
+)
 from cleanprio_lib.experiments.tasks import MODELS, build_model, build_task, split_of
-from cleanprio_lib.measurements import dynamics
+from cleanprio_lib.measurements import dynamics, logit_dynamics
 from cleanprio_lib.metrics import subset_metrics
 from cleanprio_lib.training import Measure, train
 
 EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
     {
         experiment.name: experiment
-        for chapter in (u_curve, derivative_angles, sample_gradients, binary_dynamics)
+        for chapter in (
+            u_curve,
+            derivative_angles,
+            sample_gradients,
+            binary_dynamics,
+            ten_classes,
+            kernel_machines,
+            width_and_noise,
+        )
         for experiment in chapter.EXPERIMENTS
     }
 )
@@ -47,31 +73,63 @@ def run(
     scale: str,
     *,
     seed: int,
+    value: Any = None,
     split: data.Split | None = None,
     device: str | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Run an experiment and return its tidy frame: a row for each recorded epoch.
+    """Run an experiment, or one cell of a grid, and return its tidy frame: a row for each recorded epoch.
 
     Args:
         name: of the experiment.
         scale: "quick", "laptop" or "paper".
         seed: decides the noise, the initial weights and the order of the samples.
+        value: of the swept setting, where the experiment has one.
         split: data already loaded; None loads it.
         device: "cpu", "cuda", …; None takes a GPU where there is one. Measurements run on the CPU.
         checkpoint: file to save to and to resume from.
         progress: show a progress bar.
 
     Returns:
-        Columns `seed`, `epoch` and those of `metrics.subset_metrics`, or those of the measurement.
+        Columns `seed`, `epoch` and those of `metrics.subset_metrics`, or those of the measurement; before
+        them, in a grid, the swept setting.
+
+    Raises:
+        ValueError: no such experiment, scale or value.
     """
     settings = settings_of(name, scale)
+    chosen = f"{name} {scale}" if value is None else f"{name} {scale} {swept(settings)[0]} {value}"
+    frame = run_settings(
+        at(settings, value),
+        EXPERIMENTS[name].measure,
+        seed=seed,
+        split=split,
+        device=device,
+        checkpoint=checkpoint,
+        progress=progress,
+        description=f"{chosen} seed {seed}",
+    )
+    if value is not None:
+        frame.insert(0, swept(settings)[0], value)
+    return frame
+
+
+def run_settings(
+    settings: Any,
+    measure: Callable[..., pd.DataFrame] | None,
+    *,
+    seed: int,
+    split: data.Split | None = None,
+    device: str | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    description: str = "training",
+) -> pd.DataFrame:
+    """Train or measure with settings that need no name, as `run` does with those of an experiment."""
     split = split_of(settings, split)
-    measure = EXPERIMENTS[name].measure
     if measure is None:
         assert split is not None  # a training run always names its data
-        description = f"{name} {scale} seed {seed}"
         frame = _train(settings, split, seed, device, checkpoint, progress, description)
     else:
         frame = _timed(measure, settings, seed=seed, split=split)
@@ -106,7 +164,8 @@ def measures_of(settings: Settings) -> tuple[Measure, ...]:
     """What is measured at every recorded epoch of a training run."""
     if not settings.gradients:
         return (subset_metrics,)
-    return subset_metrics, dynamics.gradient_metrics, dynamics.detection_metrics
+    of_subsets = dynamics.gradient_metrics if settings.classes else logit_dynamics.logit_metrics
+    return subset_metrics, of_subsets, dynamics.detection_metrics
 
 
 def _timed(measure: Callable[..., pd.DataFrame], settings: Any, **arguments: Any) -> pd.DataFrame:
@@ -130,14 +189,18 @@ __all__ = [
     "SCALES",
     "TARGETS",
     "Experiment",
+    "Grid",
     "Settings",
     "as_dict",
+    "at",
     "build_model",
     "build_task",
     "default_device",
     "measures_of",
     "run",
+    "run_settings",
     "settings_of",
     "split_of",
+    "swept",
     "without_none",
 ]

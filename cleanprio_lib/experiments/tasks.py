@@ -28,8 +28,17 @@ def _mnist_cnn(task: Task, *, seed: int) -> nn.Module:
     return models.mnist_cnn(num_classes=task.num_classes, seed=seed)
 
 
+def _resnet9(task: Task, *, seed: int, **net: Any) -> nn.Module:
+    return models.resnet9(num_classes=task.num_classes, seed=seed, **net)
+
+
 MODELS: MappingProxyType[str, Callable[..., nn.Module]] = MappingProxyType(
-    {"mnist_cnn": _mnist_cnn, "fully_connected": _fully_connected, "centred_fully_connected": _centred}
+    {
+        "mnist_cnn": _mnist_cnn,
+        "resnet9": _resnet9,
+        "fully_connected": _fully_connected,
+        "centred_fully_connected": _centred,
+    }
 )
 
 

@@ -14,6 +14,14 @@ from cleanprio_lib.figures.derivative_angles import (
 )
 from cleanprio_lib.figures.epochs import Panel, over_epochs, words_over_epochs
 from cleanprio_lib.figures.errors import subset_errors, total_errors, words_subset_errors, words_total_errors
+from cleanprio_lib.figures.kernel_machines import (
+    errors_by_kernel,
+    net_and_kernel,
+    solved_errors,
+    two_accounts,
+    words_errors,
+    words_two_accounts,
+)
 from cleanprio_lib.figures.sample_gradients import (
     initial_ratios,
     projections,
@@ -21,6 +29,14 @@ from cleanprio_lib.figures.sample_gradients import (
     words_initial_ratios,
     words_projections,
     words_sample_gradient_angles,
+)
+from cleanprio_lib.figures.single_logit import (
+    logit_ratios,
+    single_logit_angles,
+    subset_sums,
+    words_logit_ratios,
+    words_single_logit_angles,
+    words_subset_sums,
 )
 from cleanprio_lib.figures.style import (
     BAND,
@@ -46,25 +62,37 @@ __all__ = [
     "clusters",
     "derivative_angles",
     "derivatives_in_training",
+    "errors_by_kernel",
     "finite_width",
     "initial_ratios",
     "label_ends",
+    "logit_ratios",
+    "net_and_kernel",
     "over_epochs",
     "projections",
     "sample_gradient_angles",
     "set_style",
+    "single_logit_angles",
+    "solved_errors",
     "subset_errors",
+    "subset_sums",
     "svg",
     "total_errors",
+    "two_accounts",
     "words_angle_deviations",
     "words_clusters",
     "words_derivative_angles",
     "words_derivatives_in_training",
+    "words_errors",
     "words_finite_width",
     "words_initial_ratios",
+    "words_logit_ratios",
     "words_over_epochs",
     "words_projections",
     "words_sample_gradient_angles",
+    "words_single_logit_angles",
     "words_subset_errors",
+    "words_subset_sums",
     "words_total_errors",
+    "words_two_accounts",
 ]

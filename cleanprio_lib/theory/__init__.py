@@ -13,6 +13,14 @@ from cleanprio_lib.theory.initial_gradients import (
     initial_gradients,
     label_residuals,
 )
+from cleanprio_lib.theory.kernel_flow import (
+    FlowErrors,
+    KernelFlow,
+    expected_test_error,
+    flow_errors,
+    kernel_flow,
+    turning_time,
+)
 from cleanprio_lib.theory.noisy_steps import (
     Plateau,
     noisy_majority,
@@ -22,24 +30,46 @@ from cleanprio_lib.theory.noisy_steps import (
     smoothing,
     step_factor,
 )
+from cleanprio_lib.theory.placed_noise import (
+    PLACEMENTS,
+    Law,
+    eigenspace_cosine,
+    output_law,
+    own_output_law,
+)
+from cleanprio_lib.theory.single_logit import single_logit_sizes
+from cleanprio_lib.theory.tangent_kernel import tangent_kernel
 from cleanprio_lib.theory.two_scales import TwoScales
 
 __all__ = [
+    "PLACEMENTS",
+    "FlowErrors",
     "InitialGradients",
+    "KernelFlow",
+    "Law",
     "Plateau",
     "TwoScales",
     "binary_gradient_ratios",
     "crossing_angle",
     "derivative_angle",
+    "eigenspace_cosine",
+    "expected_test_error",
+    "flow_errors",
     "gradient_ratio",
     "initial_gradients",
+    "kernel_flow",
     "label_residuals",
     "largest_derivative_angle",
     "noisy_majority",
+    "output_law",
+    "own_output_law",
     "paper_step_factor",
     "plateau",
+    "single_logit_sizes",
     "small_angle_law",
     "smoothed_labels",
     "smoothing",
     "step_factor",
+    "tangent_kernel",
+    "turning_time",
 ]

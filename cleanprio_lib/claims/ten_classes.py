@@ -1,0 +1,185 @@
+r"""Claims on ten classes in training: section 5, figures 7 and 8, and the losses of figure 11."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from cleanprio_lib import early_stopping, theory
+from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
+from cleanprio_lib.measurements.dynamics_statistics import last, rank_correlation, until_stop
+from cleanprio_lib.runs import Recorded
+
+CLASSES = 10
+AT_START = 0.05  # relative distance of the first ratio and the first loss from what an even output gives
+TREND, STRICT_TREND = 0.7, 0.9  # Spearman's rank correlation with the epoch
+FITTED = 0.5  # noisy error at which half of the wrong labels are fitted
+
+
+def _start(frame: pd.DataFrame, column: str) -> pd.Series:
+    return frame[frame.epoch == 0].set_index("seed")[column]
+
+
+def _highest(frame: pd.DataFrame, column: str) -> pd.Series:
+    return frame.groupby("seed")[column].max()
+
+
+def _trend(what: str, early: pd.DataFrame, column: str, sign: int, bound: float = TREND) -> Measured:
+    quantity = f"rank correlation of the {what} with time, up to the stop"
+    values = rank_correlation(early, column)
+    if sign > 0:
+        return above(quantity, values, bound, f"above {bound:g}")
+    return below(quantity, values, -bound, f"below −{bound:g}")
+
+
+def _fig_7(
+    lowest: Callable[[float], float], at_height: float, at_stop: float
+) -> Callable[[Recorded], tuple[Measured, ...]]:
+    """Figure 7 for one data set.
+
+    Args:
+        lowest: from the noise level to what the lowest test error must be below.
+        at_height: what the noisy error must exceed at its height, and
+        at_stop: at the stop.
+    """
+
+    def measure(run: Recorded) -> tuple[Measured, ...]:
+        frame, level = run.frame, run.settings["level"]
+        early, stops = until_stop(frame), early_stopping.oracle(frame)
+        bound = lowest(level)
+        final_noisy = last(frame, "noisy_error")
+        residual_height = _highest(frame, "noisy_residual")
+        return (
+            _trend("clean error", early, "clean_error", -1),
+            above("largest noisy error", _highest(frame, "noisy_error"), at_height, f"above {at_height:g}"),
+            above("noisy error at the stop", stops.noisy_error, at_stop, f"above {at_stop:g}"),
+            below("noisy error at the end", final_noisy, FITTED, f"below {FITTED:g}"),
+            _trend("mean residual of the clean subset", early, "clean_residual", -1),
+            above(
+                "mean residual of the noisy subset at the stop, less that at the start",
+                stops.noisy_residual - _start(frame, "noisy_residual"),
+                0,
+                "above 0",
+            ),
+            above(
+                "its largest value less that at the end",
+                residual_height - last(frame, "noisy_residual"),
+                0,
+                "above 0",
+            ),
+            below("lowest test error", stops.test_error, bound, f"below {bound:g}"),
+            above(
+                "test error at the end less the lowest",
+                stops.final_test_error - stops.test_error,
+                0,
+                "above 0",
+            ),
+        )
+
+    return measure
+
+
+def _fig_8(at_stop: float | None) -> Callable[[Recorded], tuple[Measured, ...]]:
+    """Figure 8 for one data set; `at_stop` is what the ratio must be below at the stop, if anything."""
+
+    def measure(run: Recorded) -> tuple[Measured, ...]:
+        frame, wanted = run.frame, float(theory.gradient_ratio(run.settings["level"], CLASSES))
+        early, stops = until_stop(frame), early_stopping.oracle(frame)
+        low, high = wanted * (1 - AT_START), wanted * (1 + AT_START)
+        rows = [
+            within(
+                "ratio at t = 0, geometric mean over logits",
+                _start(frame, "ratio"),
+                low,
+                high,
+                f"{wanted:g}, up to {AT_START:.0%}",
+            ),
+            _trend("ratio", early, "ratio", -1, STRICT_TREND),
+        ]
+        if at_stop is not None:
+            rows.append(below("ratio at the stop", stops.ratio, at_stop, f"below {at_stop:g}"))
+        return tuple(rows)
+
+    return measure
+
+
+def _fig_11(run: Recorded) -> tuple[Measured, ...]:
+    frame = run.frame
+    early, stops = until_stop(frame), early_stopping.oracle(frame)
+    start = _start(frame, "noisy_loss")
+    even = float(np.log(CLASSES))
+    return (
+        within(
+            "noisy loss at t = 0",
+            start,
+            even * (1 - AT_START),
+            even * (1 + AT_START),
+            f"log 10 = {even:.3f}, up to {AT_START:.0%}",
+        ),
+        above("noisy loss at the stop less that at the start", stops.noisy_loss - start, 0, "above 0"),
+        _trend("clean loss", early, "clean_loss", -1),
+        above(
+            "largest noisy loss less that at the end",
+            _highest(frame, "noisy_loss") - last(frame, "noisy_loss"),
+            0,
+            "above 0",
+        ),
+    )
+
+
+MNIST, CIFAR = "fig-07-mnist", "fig-07-cifar10"
+
+CLAIMS = (
+    Claim(
+        id="fig-7-top",
+        statement="MNIST: until the stop the clean subset is fitted and the noisy one unlearnt, then the "
+        "noisy one is fitted; test error is U-shaped, its minimum far below δ.",
+        where="Figure 7, top",
+        experiment=MNIST,
+        rule=early_stopping.ORACLE,
+        measure=_fig_7(lambda level: level / 3, 0.95, 0.95),
+    ),
+    Claim(
+        id="fig-8-left",
+        statement="MNIST: the ratio of a logit's clean to its noisy gradient falls until the stop.",
+        where="Figure 8, left",
+        experiment=MNIST,
+        rule=early_stopping.ORACLE,
+        measure=_fig_8(3.0),
+    ),
+    Claim(
+        id="fig-11-middle",
+        statement="MNIST: the noisy subset's loss rises in the early stage and falls in the later.",
+        where="Figure 11, middle",
+        experiment=MNIST,
+        rule=early_stopping.ORACLE,
+        measure=_fig_11,
+    ),
+    Claim(
+        id="fig-7-bot",
+        statement="CIFAR-10: until the stop the clean subset is fitted and the noisy one unlearnt, then the "
+        "noisy one is fitted; test error is U-shaped, its minimum below δ.",
+        where="Figure 7, bottom",
+        experiment=CIFAR,
+        rule=early_stopping.ORACLE,
+        measure=_fig_7(lambda level: level, 0.85, 0.75),
+    ),
+    Claim(
+        id="fig-8-right",
+        statement="CIFAR-10: the ratio of a logit's clean to its noisy gradient falls until the stop.",
+        where="Figure 8, right",
+        experiment=CIFAR,
+        rule=early_stopping.ORACLE,
+        measure=_fig_8(None),
+    ),
+    Claim(
+        id="fig-11-right",
+        statement="CIFAR-10: the noisy subset's loss rises in the early stage and falls in the later.",
+        where="Figure 11, right",
+        experiment=CIFAR,
+        rule=early_stopping.ORACLE,
+        measure=_fig_11,
+    ),
+)
