@@ -117,8 +117,9 @@ def _shown(code: str, first_line: int) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(plain)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SHOWN:
             for part in ast.walk(node):
-                constant = isinstance(part, ast.Constant) and isinstance(part.value, str)
-                if constant and not _is_format(part, node):
+                if not isinstance(part, ast.Constant) or not isinstance(part.value, str):
+                    continue
+                if not _is_format(part, node):
                     yield part.value, first_line + part.lineno - 1
 
 

@@ -2,6 +2,8 @@ r"""What a recorded training run of two classes says: its classes together, form
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -56,11 +58,39 @@ def until_stop(frame: pd.DataFrame, *, factor: float = 1.0) -> pd.DataFrame:
     return frame[frame.epoch <= factor * stop]
 
 
+def until_half_learnt(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each seed until half of its wrong labels have been learnt.
+
+    That is the first recorded epoch after the highest noisy error at which it is below one half; a seed that
+    has none keeps all its rows. Later a loss may jump wherever steps are too large for single labels.
+    """
+    return _until(frame, _half_learnt)
+
+
 def until_noisy_loss_turns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each seed up to the recorded epoch at which its loss on the noisy subset is highest."""
-    loss = frame.noisy_loss.fillna(-np.inf)  # of a run without noisy samples only the first row is left
-    turn = frame.loc[loss.groupby(frame.seed).idxmax()].set_index("seed").epoch
-    return frame[frame.epoch <= frame.seed.map(turn)]
+    """Rows of each seed up to where its noisy loss is highest before half of the labels are learnt."""
+    return _until(frame, _noisy_loss_turns)
+
+
+def _until(frame: pd.DataFrame, event: Callable[[pd.DataFrame], float]) -> pd.DataFrame:
+    epochs = {seed: event(own) for seed, own in frame.groupby("seed")}
+    return frame[frame.epoch <= frame.seed.map(epochs).fillna(np.inf)]
+
+
+def _half_learnt(own: pd.DataFrame) -> float:
+    highest = _at_highest(own, "noisy_error")
+    return own.epoch[(own.epoch > highest) & (own.noisy_error < 0.5)].min()
+
+
+def _noisy_loss_turns(own: pd.DataFrame) -> float:
+    half = _half_learnt(own)
+    return _at_highest(own if np.isnan(half) else own[own.epoch <= half], "noisy_loss")
+
+
+def _at_highest(own: pd.DataFrame, column: str) -> float:
+    """The first epoch of a column's highest value; the first of all where it has none."""
+    ordered = own.sort_values("epoch")
+    return ordered.epoch.to_numpy()[ordered[column].fillna(-np.inf).to_numpy().argmax()]
 
 
 def last(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -84,22 +114,21 @@ def turns(frame: pd.DataFrame) -> pd.DataFrame:
     r"""When each seed's curves turn: recorded epochs, a row for each seed (the index).
 
     Returns:
-        `stop`, of lowest test error; `noisy_loss`, of the highest loss on the noisy subset; `noisy_error`, of
-        its highest error; `half`, the first after that at which the noisy error is below one half, NaN if
-        none is; `ratio`, the first with a geometric mean ratio of at most 1.1, NaN if none has.
+        `stop`, of lowest test error; `noisy_error`, of the noisy subset's highest error; `half`, the first
+        after that at which it is below one half, NaN if none is; `noisy_loss`, of the noisy subset's highest
+        loss until `half`; `ratio`, the first with a geometric mean ratio of at most 1.1, NaN if none has. Of
+        a run without noisy samples the first recorded epoch stands for a highest value.
     """
-    ordered = frame.assign(both=np.sqrt(frame.ratio_0 * frame.ratio_1)).sort_values("epoch")
-    rows = {seed: _turns_of_seed(own) for seed, own in ordered.groupby("seed")}
+    rows = {seed: _turns_of_seed(own) for seed, own in frame.groupby("seed")}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed")
 
 
 def _turns_of_seed(own: pd.DataFrame) -> dict[str, float]:
-    epochs = own.epoch.to_numpy()
-    highest = epochs[own.noisy_error.to_numpy().argmax()]
+    both = np.sqrt(own.ratio_0 * own.ratio_1)
     return {
-        "stop": epochs[own.test_error.to_numpy().argmin()],
-        "noisy_loss": epochs[own.noisy_loss.to_numpy().argmax()],
-        "noisy_error": highest,
-        "half": own.epoch[(own.epoch > highest) & (own.noisy_error < 0.5)].min(),
-        "ratio": own.epoch[own.both <= 1.1].min(),
+        "stop": _at_highest(own.assign(right=-own.test_error), "right"),
+        "noisy_error": _at_highest(own, "noisy_error"),
+        "half": _half_learnt(own),
+        "noisy_loss": _noisy_loss_turns(own),
+        "ratio": own.epoch[both <= 1.1].min(),
     }

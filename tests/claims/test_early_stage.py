@@ -55,6 +55,7 @@ CLEAN_RISE, NOISY_FALL = (
 )
 
 # Claim; epochs; columns with values that still agree; the same with values that do not; what then disagrees.
+HEIGHT = "highest noisy loss until half of the wrong labels are learnt"
 CASES = [
     ("ass-4.1", 8, {"cosine_1": -0.991}, {"cosine_1": -0.989}, [COSINE]),
     ("ass-4.1", 0, {"cosine_0": -0.991}, {"cosine_0": -0.989}, [COSINE]),
@@ -138,13 +139,12 @@ CASES = [
     ("fig-5-right", 8, {"test_error": 0.099}, {"test_error": 0.101}, ["lowest test error"]),
     ("fig-5-right", 20, {"test_error": 0.151}, {"test_error": 0.149}, ["test error at the end − lowest"]),
     ("fig-5-right", 20, {"train_error": 0.399}, {"train_error": 0.401}, ["training error at the end"]),
-    ("fig-11-left", 10, {"noisy_loss": 0.801}, {"noisy_loss": 0.799}, ["highest noisy loss"]),
-    ("fig-11-left", 10, {"noisy_loss": 0.999}, {"noisy_loss": 1.001}, ["highest noisy loss"]),
-    ("fig-11-left", 0, {"noisy_loss": 0.799}, {"noisy_loss": 0.801}, ["highest noisy loss − at the start"]),
-    (
-        "fig-11-left", 20, {"noisy_loss": 0.799}, {"noisy_loss": 0.801},
-        ["noisy loss at the end − its highest"],
-    ),
+    ("fig-11-left", 10, {"noisy_loss": 0.801}, {"noisy_loss": 0.799}, [HEIGHT]),
+    ("fig-11-left", 10, {"noisy_loss": 0.999}, {"noisy_loss": 1.001}, [HEIGHT]),
+    # Epoch 14 is the first with a noisy error below one half, and what comes later is no height.
+    ("fig-11-left", [14, 15], {"noisy_loss": [0.7, 1.5]}, {"noisy_loss": [1.5, 0.7]}, [HEIGHT]),
+    ("fig-11-left", 0, {"noisy_loss": 0.799}, {"noisy_loss": 0.801}, ["that − noisy loss at the start"]),
+    ("fig-11-left", 20, {"noisy_loss": 0.799}, {"noisy_loss": 0.801}, ["noisy loss at the end − that"]),
 ]  # fmt: skip
 LATE = {
     "ass-4.1": {"cosine_0": 0.5, "alpha_1": 1.5},

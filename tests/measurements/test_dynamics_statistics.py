@@ -64,7 +64,12 @@ def test_gradients_that_point_the_same_way_have_no_factor_in_the_paper(classes):
 
 def test_a_run_without_noisy_samples_has_nothing_to_turn_and_nothing_at_its_end():
     frame = pd.DataFrame(
-        {"seed": [0, 0, 1, 1], "epoch": [0, 1, 0, 1], "noisy_loss": [np.nan, np.nan, 0.7, 0.8]}
+        {
+            "seed": [0, 0, 1, 1],
+            "epoch": [0, 1, 0, 1],
+            "noisy_loss": [np.nan, np.nan, 0.7, 0.8],
+            "noisy_error": [np.nan, np.nan, 0.5, 0.9],
+        }
     )
     left = statistics.until_noisy_loss_turns(frame)
     assert list(zip(left.seed, left.epoch, strict=True)) == [(0, 0), (1, 0), (1, 1)]
@@ -185,7 +190,23 @@ def test_a_noisy_error_below_one_half_before_its_peak_is_no_turn(frame):
 
 def test_rows_until_the_noisy_loss_turns_and_values_at_the_end():
     rows = [(0, 0, 0.7), (0, 5, 0.9), (0, 9, 0.8), (1, 9, 1.0), (1, 0, 0.7), (1, 5, 0.6)]
-    frame = pd.DataFrame(rows, columns=["seed", "epoch", "noisy_loss"])
+    frame = pd.DataFrame(rows, columns=["seed", "epoch", "noisy_loss"]).assign(noisy_error=0.8)
     kept = statistics.until_noisy_loss_turns(frame)
     assert list(zip(kept.seed, kept.epoch, strict=True)) == [(0, 0), (0, 5), (1, 9), (1, 0), (1, 5)]
     assert statistics.last(frame, "noisy_loss").to_dict() == {0: 0.8, 1: 1.0}
+
+
+def test_a_jump_of_the_loss_after_half_of_the_labels_are_learnt_is_no_turn():
+    frame = pd.DataFrame(
+        {
+            "seed": 0,
+            "epoch": [0, 1, 2, 3, 4, 5],
+            "noisy_loss": [0.7, 0.8, 0.9, 0.85, 0.7, 1.3],
+            "noisy_error": [0.4, 0.6, 0.9, 0.7, 0.49, 0.55],
+        }
+    )
+    assert statistics.until_half_learnt(frame).epoch.tolist() == [0, 1, 2, 3, 4]
+    assert statistics.until_noisy_loss_turns(frame).epoch.tolist() == [0, 1, 2]
+    never = frame.assign(noisy_error=[0.4, 0.6, 0.9, 0.7, 0.5, 0.55])
+    assert statistics.until_half_learnt(never).epoch.tolist() == [0, 1, 2, 3, 4, 5]
+    assert statistics.until_noisy_loss_turns(never).epoch.tolist() == [0, 1, 2, 3, 4, 5]
