@@ -16,6 +16,11 @@ REPAIRS = (
     (r' role="doc-(?:biblioentry|backlink)"', ""),
     # pandas leaves the corner above its index empty, and the row of a named index: cells that head nothing.
     (r"<th></th>", "<td></td>"),
+    # The arrow that unfolds a part of the contents list has no name.
+    (
+        r'<summary><span class="toctree-toggle"',
+        '<summary aria-label="Pages below this one"><span class="toctree-toggle"',
+    ),
     # The left sidebar lies outside every landmark.
     (
         r'<div id="pst-primary-sidebar" class',
