@@ -8,7 +8,7 @@ from cleanprio_lib.experiments.settings import Settings, experiment
 from cleanprio_lib.measurements import batch_steps
 from cleanprio_lib.training import TrainingSettings
 
-_SEVEN_NINE = Settings(
+SEVEN_NINE = Settings(
     dataset="mnist",
     level=0.4,
     model="fully_connected",
@@ -20,12 +20,12 @@ _SEVEN_NINE = Settings(
     gradients=True,
 )
 _SEVEN_NINE_QUICK = replace(
-    _SEVEN_NINE,
+    SEVEN_NINE,
     train_samples=1_000,
     training=TrainingSettings(epochs=90, batch_size=64, learning_rate=0.03, record_every=5, dense_epochs=10),
 )
 _WIDE = replace(
-    _SEVEN_NINE,
+    SEVEN_NINE,
     model="centred_fully_connected",
     training=TrainingSettings(
         epochs=600, batch_size=None, learning_rate=0.03, record_every=15, dense_epochs=10
@@ -61,14 +61,14 @@ EXPERIMENTS = (
             "learn it to the last. No momentum, PyTorch's initial weights, pixels in [0, 1]. The level is"
             " the caption's."
         ),
-        paper=replace(_SEVEN_NINE, training=replace(_SEVEN_NINE.training, epochs=1_200)),
+        paper=replace(SEVEN_NINE, training=replace(SEVEN_NINE.training, epochs=1_200)),
         quick=_SEVEN_NINE_QUICK,
     ),
     experiment(
         "fig-05-mnist-7v9-30",
         "Figures 5 and 6 as appendix B has them: the same with 30 % wrong labels",
         chosen=("The level of appendix B, all else as in fig-05-mnist-7v9, for fewer epochs."),
-        paper=replace(_SEVEN_NINE, level=0.3),
+        paper=replace(SEVEN_NINE, level=0.3),
         quick=replace(_SEVEN_NINE_QUICK, level=0.3),
     ),
     experiment(
@@ -78,21 +78,21 @@ EXPERIMENTS = (
             "Not in the paper. Targets are the true labels smoothed by κ = 2δ; weights, batches and noise"
             " are those of fig-05-mnist-7v9, and metrics keep to the noisy labels."
         ),
-        paper=replace(_SEVEN_NINE, targets="smoothed"),
+        paper=replace(SEVEN_NINE, targets="smoothed"),
         quick=replace(_SEVEN_NINE_QUICK, targets="smoothed"),
     ),
     experiment(
         "sec-4.1-true-labels",
         "Section 4.1: the training of Figure 5 on true labels",
         chosen=("Not in the paper. As sec-4.1-smoothed-labels, without smoothing."),
-        paper=replace(_SEVEN_NINE, targets="true", gradients=None),
+        paper=replace(SEVEN_NINE, targets="true", gradients=None),
         quick=replace(_SEVEN_NINE_QUICK, targets="true", gradients=None),
     ),
     experiment(
         "sec-4.1-large-steps",
         "Section 4.1: the training of Figure 5 with fewer and larger steps",
         chosen=("Not in the paper: a check of the learning rate, with as long a way in fewer steps."),
-        paper=_with_steps(_SEVEN_NINE, epochs=80, learning_rate=0.1),
+        paper=_with_steps(SEVEN_NINE, epochs=80, learning_rate=0.1),
         quick=_with_steps(_SEVEN_NINE_QUICK, epochs=27, learning_rate=0.1),
     ),
     experiment(
@@ -116,14 +116,14 @@ EXPERIMENTS = (
             "theorem says; the net of Figure 5."
         ),
         paper=replace(
-            _SEVEN_NINE,
+            SEVEN_NINE,
             train_samples=4_000,
             training=TrainingSettings(
                 epochs=2_000, batch_size=None, learning_rate=0.1, record_every=20, dense_epochs=20
             ),
         ),
         quick=replace(
-            _SEVEN_NINE,
+            SEVEN_NINE,
             train_samples=1_000,
             training=TrainingSettings(
                 epochs=600, batch_size=None, learning_rate=0.1, record_every=20, dense_epochs=10

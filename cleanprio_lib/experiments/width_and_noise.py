@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cleanprio_lib.experiments.settings import Grid, Settings, experiment
+from cleanprio_lib.experiments.binary_dynamics import SEVEN_NINE
+from cleanprio_lib.experiments.settings import Grid, experiment
 from cleanprio_lib.experiments.u_curve import MNIST_CNN
 from cleanprio_lib.training import TrainingSettings
 
-_SEVEN_NINE = Settings(
-    dataset="mnist",
-    level=0.4,
-    model="fully_connected",
-    training=TrainingSettings(
-        epochs=1_200, batch_size=256, learning_rate=0.01, record_every=20, dense_epochs=20
-    ),
-    classes=(7, 9),
-    net=(("width", 512), ("depth", 3)),
-    gradients=True,
-)
+_SEVEN_NINE = replace(SEVEN_NINE, training=replace(SEVEN_NINE.training, epochs=1_200))
 _WIDTHS = (2048, 1024, 512, 256, 128, 64, 32)
 # A third of the epochs with steps three times as large: as far along the same path.
 _FASTER = TrainingSettings(epochs=400, batch_size=256, learning_rate=0.03, record_every=10, dense_epochs=30)
