@@ -10,6 +10,7 @@ import html
 import math
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from IPython.display import HTML, Markdown, display
@@ -152,7 +153,7 @@ def settings(*chosen: experiments.Experiment) -> None:
         head = "".join(f"<th scope='col'>{scale}</th>" for scale in columns)
         rows = "".join(
             f"<tr><th scope='row'>{html.escape(name)}</th>"
-            + "".join(f"<td>{html.escape(column.get(name, '–'))}</td>" for column in columns.values())
+            + _merged([column.get(name, "–") for column in columns.values()])
             + "</tr>"
             for name in names
         )
@@ -165,6 +166,14 @@ def settings(*chosen: experiments.Experiment) -> None:
                 f"<tbody>{rows}</tbody></table></section>"
             )
         )
+
+
+def _merged(values: Sequence[str]) -> str:
+    """Cells of a row, equal neighbours as one."""
+    cells = [(value, len(list(own))) for value, own in groupby(values)]
+    return "".join(
+        f"<td{f' colspan={width!r}' if width > 1 else ''}>{html.escape(value)}</td>" for value, width in cells
+    )
 
 
 def _flat(settings: Any) -> dict[str, str]:

@@ -159,21 +159,27 @@ def test_found_is_markdown(shown):
     assert json.loads(json.dumps(shown[0].data)) == "error **5 %**"
 
 
+def _rows(table):
+    """For each setting its values at the three scales, from cells that may stand for several."""
+    rows = {}
+    for name, cells in re.findall(r"<tr><th scope='row'>(.+?)</th>(.*?)</tr>", table):
+        found = re.findall(r"<td(?: colspan=(\d))?>(.*?)</td>", cells)
+        rows[name] = [value for width, value in found for _ in range(int(width or 1))]
+    return rows
+
+
 def test_settings_show_every_scale_and_what_was_chosen(shown):
     pages.settings(experiments.EXPERIMENTS["fig-05-mnist-7v9"], experiments.EXPERIMENTS["fig-12-width"])
     own, grid = (table.data for table in shown)
-    rows = {
-        row[0]: row[1:] for row in re.findall(r"<tr><th scope='row'>(.+?)</th>" + "<td>(.*?)</td>" * 3, own)
-    }
+    rows = _rows(own)
     paper, quick = (experiments.settings_of("fig-05-mnist-7v9", scale) for scale in ("paper", "quick"))
-    assert rows["epochs"] == (
-        f"{quick.training.epochs}",
-        f"{paper.training.epochs:,}",
-        f"{paper.training.epochs:,}",
-    )
-    assert rows["train_samples"] == ("1,000", "–", "–")
-    assert rows["classes"] == ("7, 9",) * 3
+    epochs = f"{paper.training.epochs:,}"
+    assert rows["epochs"] == [f"{quick.training.epochs}", epochs, epochs]
+    assert rows["train_samples"] == ["1,000", "–", "–"]
+    assert rows["classes"] == ["7, 9"] * 3
     assert (rows["width"][2], rows["gradients"][2], rows["learning_rate"][2]) == ("512", "yes", "0.01")
+    assert all(len(values) == 3 for values in [*rows.values(), *_rows(grid).values()])
+    assert "<td colspan=3>7, 9</td>" in own
     assert "steps of 0.01" in own.lower()
     assert "swept: width" in grid
     assert ">width<" not in grid
@@ -181,7 +187,7 @@ def test_settings_show_every_scale_and_what_was_chosen(shown):
 
 def test_nested_settings_are_told_apart(shown):
     pages.settings(experiments.EXPERIMENTS["fig-02-derivative-angles"])
-    assert "<td>relu 2, relu 3, relu 5, linear 2, linear 3, linear 5</td>" in shown[0].data
+    assert "<td colspan=3>relu 2, relu 3, relu 5, linear 2, linear 3, linear 5</td>" in shown[0].data
 
 
 @pytest.mark.parametrize("name", experiments.EXPERIMENTS)

@@ -20,7 +20,8 @@ from tools.book import Book
 
 RAW_MARKUP = re.compile(
     r"(?::{3}|`{3})\S*|\{[a-z]+(?:[:-][a-z]+)*\}`|^\([\w-]+\)=\s*$"
-    r"|\{(?:cite|ref|numref|eq|doc|term|glue|math|note|figure|eval-rst|code-cell)(?::\w+)?\}",
+    r"|\{(?:cite|ref|numref|eq|doc|term|glue|math|note|figure|eval-rst|code-cell)(?::\w+)?\}"
+    r"|\$",  # of a formula that a line's first sign, read as that of a list, has cut in two
     re.MULTILINE,
 )
 FORMULA = re.compile(r"\\\(.*?\\\)|\\\[.*?\\\]", re.DOTALL)

@@ -124,6 +124,7 @@ def mark_stops(ax: Axes, stops: pd.DataFrame, *, words: bool = True, height: flo
         ax.annotate(
             f"lowest test error:\n{epochs}", (middle, height), xycoords=("data", "axes fraction"),
             xytext=(6, 0), textcoords="offset points", va="top", color=HAIRLINE, fontsize=11,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},  # over the curves
         )  # fmt: skip
 
 

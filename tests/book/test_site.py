@@ -65,6 +65,7 @@ def test_a_clean_site_passes(site: Book) -> None:
         ("<p>:::{note}</p>", "raw mark-up in the text: :::"),
         ("<p>```{note}</p>", "raw mark-up in the text: ```"),
         ("<p>see {cite:p}`x`</p>", "raw mark-up in the text: {cite:p}`"),
+        ("<p>the residual $-(1</p>", "raw mark-up in the text: $"),
         ("<p>see {cite} too</p>", "raw mark-up in the text: {cite}"),
         ("<p>{eval-rst}</p>", "raw mark-up in the text: {eval-rst}"),
         ("<p>\n(some-label)=\n</p>", "raw mark-up in the text: (some-label)="),
