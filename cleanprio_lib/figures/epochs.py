@@ -56,6 +56,7 @@ def over_epochs(
     log: bool = False,
     stops: pd.DataFrame | None = None,
     stop_height: float = 0.98,
+    stop_panel: int = 0,
     x_label: str = "epoch",
 ) -> Figure:
     """Panels one above the other with one axis of epochs: mean over seeds as a line, range as a band.
@@ -65,7 +66,8 @@ def over_epochs(
         panels: from top to bottom.
         log: epochs on a logarithmic axis, without epoch 0.
         stops: of `early_stopping.oracle`, marked in all panels; None marks nothing.
-        stop_height: of the words at that mark, as a fraction of the first panel.
+        stop_height: of the words at that mark, as a fraction of their panel.
+        stop_panel: the panel that has them, from the top: one where they lie on no curve.
         x_label: of the axis below the last panel.
     """
     frame = frame[frame.epoch > 0] if log else frame
@@ -77,7 +79,7 @@ def over_epochs(
         ax.set(ylabel=panel.y_label, ylim=panel.y_limits, xlabel="")
         label_ends(ax, ends, height=height / len(panels))
         if stops is not None:
-            mark_stops(ax, stops, words=number == 0, height=stop_height)
+            mark_stops(ax, stops, words=number == stop_panel, height=stop_height)
     axes[-1, 0].set_xlabel(x_label)
     if log:
         axes[-1, 0].set(xscale="log", xlim=(frame.epoch.min(), frame.epoch.max()))
@@ -124,7 +126,6 @@ def mark_stops(ax: Axes, stops: pd.DataFrame, *, words: bool = True, height: flo
         ax.annotate(
             f"lowest test error:\n{epochs}", (middle, height), xycoords=("data", "axes fraction"),
             xytext=(6, 0), textcoords="offset points", va="top", color=HAIRLINE, fontsize=11,
-            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},  # over the curves
         )  # fmt: skip
 
 

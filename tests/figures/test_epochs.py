@@ -172,10 +172,11 @@ def test_a_logarithmic_axis_has_no_epoch_0(frame):
         np.testing.assert_array_equal(curve.get_xdata(), EPOCHS[1:])
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_stops_are_marked_in_every_panel_and_worded_once(frame, log):
+@pytest.mark.parametrize(("log", "panel"), [(False, 0), (True, 0), (False, 1)])
+def test_stops_are_marked_in_every_panel_and_worded_once(frame, log, panel):
     stops = early_stopping.oracle(frame)
-    axes = over_epochs(frame, [RESIDUALS, RATIOS, RESIDUALS], stops=stops, stop_height=0.7, log=log).axes
+    panels = [RESIDUALS, RATIOS, RESIDUALS]
+    axes = over_epochs(frame, panels, stops=stops, stop_height=0.7, stop_panel=panel, log=log).axes
     for ax in axes:
         (line,) = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
         assert set(line.get_xdata()) == {5}  # the median
@@ -184,8 +185,8 @@ def test_stops_are_marked_in_every_panel_and_worded_once(frame, log):
         corners = strip.get_extents().transformed(ax.transData.inverted())
         assert (corners.x0, corners.x1) == pytest.approx((4, 8))
     words = [[text for text in ax.texts if "lowest" in text.get_text()] for ax in axes]
-    assert [len(found) for found in words] == [1, 0, 0]
-    (text,) = words[0]
+    assert [len(found) for found in words] == [int(number == panel) for number in range(3)]
+    (text,) = words[panel]
     assert (text.get_text(), text.xy) == ("lowest test error:\nepochs 4 to 8", (5, 0.7))
 
 
