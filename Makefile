@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test bench record sync clean
+.PHONY: help book test bench record sync assignments solutions release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ test: $(READY) ## test all that is promised: style, types, pairs, library, noteb
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m tools.pairs --check
+	$(PY) -m tools.assignments --check
 	$(PY) -m tools.picture --check
 	$(PY) -m pytest -n 2 --ignore=tests/book
 	$(MAKE) book
@@ -35,12 +36,22 @@ bench: $(READY) ## run every benchmark
 record: $(READY) ## record the runs that are missing, at laptop scale; may be stopped and started again
 	$(PY) -m cleanprio_lib record --missing --scale laptop
 
-sync: $(READY) ## write the Colab pairs and the README's picture anew
+sync: $(READY) ## write the Colab pairs, the student notebooks and the README's picture anew
 	$(PY) -m tools.pairs
+	$(PY) -m tools.assignments
 	$(PY) -m tools.picture
 
+release: $(READY) ## check that all is committed, test everything, write wheel, zip and checksums to dist/
+	$(PY) -m tools.release
+
+assignments: $(READY) ## write the student notebooks anew from the solutions
+	$(PY) -m tools.assignments
+
+solutions: $(READY) ## run the solutions of the assignments, into _build/solutions, which is never published
+	$(PY) -m tools.assignments --solutions
+
 clean: ## remove all that is made, except .venv
-	rm -rf _build .exec .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build dist .exec .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A .venv that works is brought up to date; one that is missing or broken is made.
 $(READY): requirements.txt pyproject.toml

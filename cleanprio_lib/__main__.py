@@ -1,10 +1,11 @@
-"""The command line: python -m cleanprio_lib {data,record,runs,verify} …"""
+"""The command line: python -m cleanprio_lib {claims,data,grade,record,runs,verify} …"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from cleanprio_lib import data, experiments, listing, runs, verification
@@ -86,6 +87,32 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--epochs", type=int, default=2, help="first epochs to run again (default 2)")
     verify.set_defaults(command=_verify)
 
+    judged = commands.add_parser("claims", help="judge every claim by what is recorded, or show one in full")
+    judged.add_argument("id", nargs="?", metavar="ID")
+    judged.add_argument("--json", action="store_true", help="print what the pages publish as claims.json")
+    judged.set_defaults(command=_claims)
+
+    grade = commands.add_parser("grade", help="grade a folder of submitted notebooks, where it stopped")
+    grade.add_argument("folder", type=Path, metavar="FOLDER")
+    grade.add_argument("--assignment", type=int, required=True, metavar="N")
+    grade.add_argument("--out", type=Path, required=True, metavar="CSV", help="feedback goes beside it")
+    grade.add_argument(
+        "--hidden", type=Path, metavar="FOLDER", help="with hidden_N.py (default: book/assignments/solutions)"
+    )
+    grade.add_argument("--seed", type=int, default=1, help="of the inputs: keep it secret (default 1)")
+    grade.add_argument("--seconds", type=float, default=300.0, help="for each notebook (default 300)")
+    grade.add_argument(
+        "--memory", type=int, default=2048, metavar="MIB", help="for each notebook (default 2048)"
+    )
+    grade.add_argument("--workers", type=int, metavar="K", help="notebooks at once (default: one a core)")
+    grade.add_argument(
+        "--isolation",
+        choices=("namespaces", "bubblewrap", "none"),
+        help="default: the first of these that this system has",
+    )
+    grade.add_argument("--canvas", type=Path, metavar="GRADEBOOK", help="of Canvas; writes what it imports")
+    grade.set_defaults(command=_grade)
+
     where = commands.add_parser(
         "data", help="say how each data set is had on this machine, fetching it if need be"
     )
@@ -138,6 +165,45 @@ def _verify(chosen: argparse.Namespace) -> int:
     else:
         print(f"DOES NOT AGREE: {', '.join(result.index[~result.agrees])}")
     return 0 if result.agrees.all() else 1
+
+
+def _claims(chosen: argparse.Namespace) -> int:
+    from cleanprio_lib import scoreboard  # brings all that draws, which no other command needs
+
+    rows = scoreboard.judge_all()
+    known = {row.listed.id: row for row in rows}
+    if chosen.id is not None and chosen.id not in known:
+        raise ValueError(f"ID must be one of {', '.join(known)}, got {chosen.id!r}")
+    if chosen.json:
+        content = scoreboard.document(rows)
+        found = {claim["id"]: claim for claim in content["claims"]}
+        print(scoreboard.as_json(found[chosen.id] if chosen.id else content), end="")
+    else:
+        print(scoreboard.in_full(known[chosen.id]) if chosen.id else scoreboard.in_short(rows))
+    return 0
+
+
+def _grade(chosen: argparse.Namespace) -> int:
+    from cleanprio_lib import grading  # brings what no other command needs
+
+    limits = grading.Limits(seconds=chosen.seconds, memory=chosen.memory << 20)
+    try:
+        report = grading.grade(
+            chosen.folder,
+            chosen.assignment,
+            chosen.out,
+            hidden=chosen.hidden,
+            seed=chosen.seed,
+            limits=limits,
+            workers=chosen.workers,
+            isolation=chosen.isolation,
+            gradebook=chosen.canvas,
+        )
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {grading.RESUME}")
+        return 130
+    print(grading.in_short(report))
+    return 0
 
 
 def _data(chosen: argparse.Namespace) -> int:

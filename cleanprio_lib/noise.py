@@ -70,8 +70,63 @@ def asymmetric(labels: ArrayLike, transition: ArrayLike, *, seed: int) -> NoisyL
     return _relabel(_checked_labels(labels, len(matrix)), odds.sum(axis=1), odds, seed)
 
 
+def transition_matrix(level: float, *, num_classes: int, concentration: float = 0.0) -> NDArray[np.float64]:
+    r"""A noise matrix between uniform noise and pair flips.
+
+    $T_{cc} = 1 - \delta$; of the wrong labels the share $\gamma$ is the next class, $c + 1$ and after the
+    last one 0, and the others are uniform over all wrong classes.
+
+    Args:
+        level: $\delta$, the fraction of wrong labels in every class, in [0, 1].
+        num_classes: $C \ge 2$.
+        concentration: $\gamma$ in [0, 1]: 0 for uniform noise, 1 for pair flips.
+
+    Returns:
+        (C, C) matrix for `asymmetric`.
+
+    Raises:
+        ValueError: an argument outside its range.
+    """
+    for name, value in (("level", level), ("concentration", concentration)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be a fraction in [0, 1], got {value!r}")
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes!r}")
+    own = np.eye(num_classes)
+    uniform_row, pair = (1 - own) / (num_classes - 1), np.roll(own, 1, axis=1)
+    return (1 - level) * own + level * ((1 - concentration) * uniform_row + concentration * pair)
+
+
+def by_group(labels: ArrayLike, groups: ArrayLike, transitions: ArrayLike, *, seed: int) -> NoisyLabels:
+    """Give labels by a transition matrix of each group of samples, such as parts of classes.
+
+    Args:
+        labels: (n,) integer true labels in [0, C).
+        groups: (n,) integers in [0, G).
+        transitions: (G, C, C) row-stochastic matrices, as for `asymmetric`.
+        seed: non-negative integer; the result depends on nothing else.
+
+    Raises:
+        ValueError: a matrix is not square and row-stochastic, or a label or a group outside its range.
+    """
+    matrices = [_checked_transition(matrix) for matrix in np.asarray(transitions, dtype=np.float64)]
+    of_samples = np.asarray(groups)
+    true = _checked_labels(labels, len(matrices[0]))
+    if of_samples.shape != true.shape or not np.isin(of_samples, np.arange(len(matrices))).all():
+        raise ValueError(f"groups must be ({len(true)},) integers in [0, {len(matrices)})")
+    given = true.copy()
+    for group, matrix in enumerate(matrices):
+        members = np.flatnonzero(of_samples == group)
+        odds = matrix * (1 - np.eye(len(matrix)))
+        given[members] = _relabel(true[members], odds.sum(axis=1), odds, [seed, group]).given
+    return NoisyLabels(given=given, true=true)
+
+
 def _relabel(
-    true: NDArray[np.int64], levels: NDArray[np.float64], odds: NDArray[np.float64], seed: int
+    true: NDArray[np.int64],
+    levels: NDArray[np.float64],
+    odds: NDArray[np.float64],
+    seed: int | list[int],
 ) -> NoisyLabels:
     given = true.copy()
     rng = np.random.default_rng(seed)

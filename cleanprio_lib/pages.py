@@ -115,10 +115,10 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def card(judged: Judged) -> None:
-    """Show a claim: its statement, what it needs, what was measured, and the verdict."""
+    """Show a claim: its statement, what it needs, what was measured, the verdict, and where the data are."""
     rows = "".join(
-        f"<tr><th scope='row'>{in_html(number.quantity)}</th><td>{_powers(in_html(number.needed))}</td>"
-        f"<td>{_number(number.mean)} [{_number(number.low)}, {_number(number.high)}]</td>"
+        f"<tr><th scope='row'>{in_html(number.quantity)}</th><td>{with_powers(in_html(number.needed))}</td>"
+        f"<td>{number_text(number.mean)} [{number_text(number.low)}, {number_text(number.high)}]</td>"
         f"<td>{'yes' if number.agrees else 'no'}</td></tr>"
         for number in judged.measured
     )
@@ -127,22 +127,37 @@ def card(judged: Judged) -> None:
         f"<th scope='col'>measured: mean [range over seeds]</th><th scope='col'>agrees</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
-    claim, run = judged.claim, judged.run
-    stopping = f"Early stopping: {html.escape(claim.rule)}. " if claim.rule else ""
+    claim = judged.claim
+    because = f": {html.escape(judged.reason)}" if judged.reason else ""
+    stopping = f"<p>Early stopping: {html.escape(claim.rule)}.</p>" if claim.rule else ""
     display(
         HTML(
             f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
             f'style="{_CARD}">'
             f"<p><strong>Claim <code>{claim.id}</code></strong> ({html.escape(claim.where)}): "
             f"{in_html(claim.statement)}</p>"
-            f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong></p>"
-            f"{table if judged.measured else ''}"
-            f"<p>{html.escape(describe(run))} Seeds {ranges(run.seeds)}. {stopping}"
-            f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
-            f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
-            "</section>"
+            f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong>{because}</p>"
+            f"{table if judged.measured else ''}{stopping}{_evidence(judged)}</section>"
         )
     )
+
+
+def _evidence(judged: Judged) -> str:
+    """Where the numbers of a claim come from, and how to compute them again."""
+    if judged.runs:
+        return "".join(
+            f"<p>{html.escape(describe(run))} Seeds {ranges(run.seeds)}. "
+            f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
+            f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
+            for run in judged.runs
+        )
+    if judged.claim.experiments:
+        names = ", ".join(f"<code>{name}</code>" for name in judged.claim.experiments)
+        return f"<p>To be recorded: {names}.</p>"
+    if judged.measured:
+        again = f"<code>python -m cleanprio_lib claims {judged.claim.id}</code>"
+        return f"<p>Computed from formulas and small nets when this page was made; once more: {again}.</p>"
+    return ""
 
 
 def settings(*chosen: experiments.Experiment) -> None:
@@ -194,11 +209,12 @@ def _in_words(value: Any, separator: str = ", ") -> str:
     return format(value, "," if isinstance(value, int) else "g" if isinstance(value, float) else "")
 
 
-def _number(value: float) -> str:
-    return _powers(f"{value:.4g}").replace("-", "−") if math.isfinite(value) else "–"
+def number_text(value: float) -> str:
+    """A measured number with four digits, as people write it; a dash for none."""
+    return with_powers(f"{value:.4g}").replace("-", "−") if math.isfinite(value) else "–"
 
 
-def _powers(text: str) -> str:
+def with_powers(text: str) -> str:
     """Text with powers of ten as people write them: 4.5e-08 becomes 4.5 × 10⁻⁸, and 1e-05 becomes 10⁻⁵."""
     return POWER.sub(
         lambda found: (

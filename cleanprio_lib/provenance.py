@@ -19,7 +19,7 @@ MADE = "inputs made from the seed"
 # Modules and packages of them whose code decides a run's numbers.
 SOURCES = (
     "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "training", "kernels",
-    "measurements", "experiments",
+    "robust_training", "wrong_labels", "measurements", "experiments",
 )  # fmt: skip
 
 

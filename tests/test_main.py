@@ -3,11 +3,12 @@
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cleanprio_lib import __main__ as cli
-from cleanprio_lib import data, recordings, runs
+from cleanprio_lib import data, grading, recordings, runs
 
 
 @pytest.fixture
@@ -80,3 +81,41 @@ def test_the_module_runs():
         [sys.executable, "-m", "cleanprio_lib", "runs"], capture_output=True, text=True, check=True
     )
     assert "fig-01-mnist-cnn" in done.stdout
+
+
+def test_grade_hands_over_what_was_asked(tmp_path, monkeypatch, capsys):
+    asked = {}
+
+    def grade(folder, assignment, out, **options):
+        asked.update(options, folder=folder, assignment=assignment, out=out)
+        return "report"
+
+    monkeypatch.setattr(grading, "grade", grade)
+    monkeypatch.setattr(grading, "in_short", lambda report: f"all of {report}")
+    command = ["grade", str(tmp_path), "--assignment", "2", "--out", "grades.csv", "--seed", "7"]
+    assert (
+        cli.main([*command, "--seconds", "9", "--memory", "100", "--workers", "3", "--canvas", "book.csv"])
+        == 0
+    )
+    assert capsys.readouterr().out == "all of report\n"
+    assert asked["limits"] == grading.Limits(seconds=9.0, memory=100 << 20)
+    names = ("assignment", "seed", "workers", "hidden", "isolation")
+    assert [asked[name] for name in names] == [2, 7, 3, None, None]
+    assert [asked[name] for name in ("folder", "out", "gradebook")] == [
+        tmp_path,
+        Path("grades.csv"),
+        Path("book.csv"),
+    ]
+
+
+def test_grade_says_what_is_wrong_and_how_to_go_on(tmp_path, monkeypatch, capsys):
+    command = ["grade", str(tmp_path / "none"), "--assignment", "1", "--out", str(tmp_path / "grades.csv")]
+    assert cli.main(command) == 1
+    assert "error: FOLDER must be a folder of submitted notebooks" in capsys.readouterr().err
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grading, "grade", interrupt)
+    assert cli.main(command) == 130
+    assert "the same command goes on with the rest" in capsys.readouterr().out

@@ -114,3 +114,59 @@ def test_bad_matrices_are_named(transition, words):
 def test_num_classes_must_leave_another_class():
     with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
         noise.uniform([0, 0], 0.1, num_classes=1, seed=0)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("concentration", [0.0, 0.4, 1.0])
+def test_matrices_between_uniform_noise_and_pair_flips(classes, concentration):
+    matrix = noise.transition_matrix(0.3, num_classes=classes, concentration=concentration)
+    for c, row in enumerate(matrix):
+        assert row[c] == pytest.approx(0.7)
+        assert row.sum() == pytest.approx(1)
+        others = np.delete(row, [c, (c + 1) % classes])
+        np.testing.assert_allclose(others, 0.3 * (1 - concentration) / (classes - 1))
+        assert row[(c + 1) % classes] == pytest.approx(
+            0.3 * (concentration + (1 - concentration) / (classes - 1))
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"level": 1.2}, r"level must be a fraction in \[0, 1\], got 1.2"),
+        ({"concentration": -0.1}, r"concentration must be a fraction in \[0, 1\], got -0.1"),
+        ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
+    ],
+)
+def test_bad_arguments_of_a_matrix_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        noise.transition_matrix(**({"level": 0.3, "num_classes": 3} | arguments))
+
+
+def test_every_group_follows_its_own_matrix():
+    labels = _labels([600] * 3)
+    groups = np.random.default_rng(1).integers(0, 2, len(labels))
+    matrices = [noise.transition_matrix(level, num_classes=3, concentration=1) for level in (0.1, 0.8)]
+    noisy = noise.by_group(labels, groups, matrices, seed=3)
+    for group, level in enumerate((0.1, 0.8)):
+        for label in range(3):
+            own = (groups == group) & (labels == label)
+            assert noisy.is_noisy[own].sum() == round(level * own.sum())
+    wrong = noisy.is_noisy
+    assert np.array_equal(noisy.given[wrong], (noisy.true[wrong] + 1) % 3)
+    assert np.array_equal(noisy.given, noise.by_group(labels, groups, matrices, seed=3).given)
+    assert not np.array_equal(noisy.given, noise.by_group(labels, groups, matrices, seed=4).given)
+
+
+def test_groups_choose_their_noisy_samples_apart():
+    labels = np.zeros(400, dtype=int)
+    matrices = [noise.transition_matrix(0.5, num_classes=2)] * 2
+    noisy = noise.by_group(labels, np.repeat([0, 1], 200), matrices, seed=0).is_noisy
+    assert not np.array_equal(noisy[:200], noisy[200:])
+
+
+@pytest.mark.parametrize("groups", [[0, 2], [0], [[0, 1]]])
+def test_bad_groups_are_named(groups):
+    matrices = [np.eye(2)] * 2
+    with pytest.raises(ValueError, match=r"groups must be \(2,\) integers in \[0, 2\)"):
+        noise.by_group([0, 1], groups, matrices, seed=0)

@@ -24,7 +24,8 @@ def shown(monkeypatch):
 
 
 def _run(**facts):
-    frame = pd.DataFrame({"seed": 0, "epoch": [0, 1, 2], "test_error": [0.9, 0.05, 0.2]})
+    curve = {"epoch": [0, 1, 2], "test_error": [0.9, 0.05, 0.2]}
+    frame = pd.concat([pd.DataFrame({"seed": seed, **curve}) for seed in range(3)], ignore_index=True)
     settings = {
         "level": 0.3,
         "train_samples": 2400,
@@ -107,6 +108,30 @@ def test_a_card_writes_numbers_as_people_do(shown):
 
     pages.card(judge(replace(CLAIMS["fig-1"], measure=measure), _run()))
     assert "<td>below 10⁻⁵ or 10³</td><td>4.52 × 10⁻⁸ [−10⁻⁸, 174.8]</td>" in shown[0].data
+
+
+def test_a_card_shows_every_run_and_what_is_missing(shown):
+    claim = replace(CLAIMS["fig-1"], experiments=("one", "other"), measure=lambda one, other: ())
+    runs = [replace(_run(), name=name) for name in claim.experiments]
+    for recorded in (runs, runs[:1], []):
+        pages.card(judge(claim, *recorded))
+    both, first, none = (card.data for card in shown)
+    for name in claim.experiments:
+        assert f"verify {name} --scale laptop" in both
+        assert f"book/recorded/{name}-laptop.csv" in both
+    assert "other-laptop" not in first
+    assert "Not tested at this scale</strong>: no run recorded yet" in first
+    assert "To be recorded: <code>one</code>, <code>other</code>." in none
+
+
+def test_a_card_of_formulas_says_how_to_compute_them_again(shown):
+    number = Measured("x", 1.0, 1.0, 1.0, "1", True)
+    formula = replace(CLAIMS["fig-1"], experiments=(), rule=None, measure=lambda: (number,))
+    pages.card(judge(formula))
+    pages.card(judge(replace(formula, measure=None)))
+    assert "<code>python -m cleanprio_lib claims fig-1</code>" in shown[0].data
+    assert "a hypothesis" in shown[1].data
+    assert not any("Recorded at" in card.data or "<code>book/" in card.data for card in shown)
 
 
 def _facts(**training):

@@ -2247,3 +2247,370 @@ def test_two_sides_of_one_statement():
             assert np.sign(round(got, 12)) == np.sign(1 - strength)
         assert theory.eigenspace_cosine(0, level) == pytest.approx(1, abs=1e-12)
         assert theory.eigenspace_cosine(1e9, level) == pytest.approx(-1, abs=1e-6)
+
+
+# How much departure the two losses bear
+
+
+def random_arrows(count, seed=0, size=6):
+    return np.random.default_rng(seed).standard_normal((count, size))
+
+
+def gram_of(clean, noisy):
+    arrows = np.concatenate([clean, noisy])
+    return arrows @ arrows.T
+
+
+def test_the_slopes_of_both_losses():
+    """Step B.1: against losses a small way along the step, in a net that knows nothing of the assumption."""
+    net, x, true, noisy = two_classes()
+    sums = subset_sums(net, x, true, noisy)
+    clean, wrong = (sum(own[subset] for own in sums) for subset in ("clean", "noise"))
+    found = slopes(net, x, true, noisy, 1e-3)
+    for subset, arrow, count, slope in (("clean", clean, 8, found[0]), ("noise", wrong, 4, found[1])):
+        symbol = "G" if subset == "clean" else "Q"
+        names = {rf"\langle {symbol}, G + Q\rangle": "first", "nN": "second", "nM": "second"}
+        page = said("B.1", rf"\frac{{d}}{{d\eta}} L(D_{{{subset}}})", names)
+        values = {first: (arrow @ (clean + wrong)).item(), second: 12 * count}
+        assert math.isclose(slope, page.subs(values), rel_tol=1e-4)
+
+
+def test_a_ball():
+    """Step B.2: both directions, and what follows for the clean loss, for many pairs of arrows."""
+    assert written("B.2", r"\Bigl\lVert Q + \frac12 G \Bigr\rVert < \frac12 \lVert G\rVert")
+    assert written("B.2", r"\langle G, G + Q\rangle = \lVert G + Q\rVert^2 - \langle Q, G + Q\rangle")
+    inside = 0
+    for G, offset in zip(random_arrows(2000), random_arrows(2000, seed=1), strict=True):
+        Q = -G / 2 + 0.3 * offset
+        in_ball = np.linalg.norm(Q + G / 2) < np.linalg.norm(G) / 2
+        assert in_ball == (Q @ (G + Q) < 0)
+        assert math.isclose(np.linalg.norm(Q + G / 2) ** 2, Q @ (G + Q) + G @ G / 4, rel_tol=1e-9)
+        assert math.isclose(G @ (G + Q), (G + Q) @ (G + Q) - Q @ (G + Q), rel_tol=1e-9, abs_tol=1e-12)
+        assert not in_ball or G @ (G + Q) > 0
+        inside += in_ball
+    assert 200 < inside < 1800
+
+
+def test_two_numbers():
+    """Step B.3: both products, the edge, the squared cosine of step 4.5.15, the angle of 45°, the library."""
+    clean = said("B.3", r"-\langle G, G + Q\rangle")
+    noisy = said("B.3", r"-\langle Q, G + Q\rangle", {r"\epsilon": "first"})
+    assert written("B.3", r"$\epsilon < \sqrt{\alpha(1 -\alpha)}$", r"\alpha^2/(\alpha^2 + \epsilon^2)")
+    for G, Q in zip(random_arrows(200), random_arrows(200, seed=2) / 2, strict=True):
+        square = G @ G
+        best = -(Q @ G) / square
+        rest = np.linalg.norm(Q + best * G) / math.sqrt(square)
+        values = {alpha: best, first: rest}
+        assert math.isclose(clean.subs(values), -(G @ (G + Q)) / square, rel_tol=1e-9)
+        assert math.isclose(noisy.subs(values), -(Q @ (G + Q)) / square, rel_tol=1e-9, abs_tol=1e-12)
+        cosine_square = (G @ Q) ** 2 / square / (Q @ Q)
+        assert math.isclose(cosine_square, best**2 / (best**2 + rest**2))
+        rises = Q @ (G + Q) < 0
+        assert rises == (rest < theory.largest_rest(best)) == (0 < best < cosine_square)
+        found = theory.departure(gram_of(G[None], Q[None]))
+        assert math.isclose(found.alpha, best)
+        assert math.isclose(found.rest, rest, rel_tol=1e-6)
+        assert math.isclose(found.clean_slope, clean.subs(values), rel_tol=1e-9)
+        assert math.isclose(found.noisy_slope, noisy.subs(values), rel_tol=1e-9, abs_tol=1e-12)
+    assert math.isclose(math.degrees(math.atan2(theory.largest_rest(0.5), 0.5)), 45)
+
+
+def weighted(matrix, left, right):
+    return float(left @ matrix @ right)
+
+
+def test_classes_that_are_opposite_one_by_one():
+    """Step B.4: sums against the arrows themselves; one α for all; and the sums of all inner products."""
+    assert written(
+        "B.4",
+        r"\sum_{c,k} \Gamma_{ck}\, (1 - \alpha_k)",
+        r"\sum_{c,k} \alpha_c\, \Gamma_{ck}\, (1 - \alpha_k)",
+    )
+    g, own = random_arrows(3, seed=3), np.array([0.2, 0.7, 1.4])
+    for alphas in (own, np.full(3, 0.6)):
+        q = -alphas[:, None] * g
+        G, Q, products = g.sum(axis=0), q.sum(axis=0), g @ g.T
+        ones = np.ones(3)
+        assert math.isclose(weighted(products, ones, 1 - alphas), G @ (G + Q))
+        assert math.isclose(weighted(products, alphas, 1 - alphas), -Q @ (G + Q))
+    assert math.isclose(G @ (G + Q), 0.4 * (G @ G))
+    assert math.isclose(-Q @ (G + Q), 0.6 * 0.4 * (G @ G))
+    q = q + random_arrows(3, seed=4)
+    G, Q, whole_gram = g.sum(axis=0), q.sum(axis=0), gram_of(g, q)
+    assert math.isclose(whole_gram[3:].sum(), Q @ (G + Q))
+    assert math.isclose(whole_gram[:3].sum(), G @ (G + Q))
+
+
+def test_classes_that_do_not_pull_against_each_other():
+    """Step B.5: positive arrows have no negative inner product; any spread of α in (0, 1)."""
+    generator = np.random.default_rng(5)
+    for _ in range(300):
+        g, alphas = generator.random((4, 5)), generator.uniform(0.001, 0.999, 4)
+        found = theory.departure(gram_of(g, -alphas[:, None] * g))
+        assert found.clean_slope < 0 < found.noisy_slope
+
+
+def test_two_classes_that_nearly_cancel():
+    """Step B.6: α of the sums, and the losses on both sides of both ends of the interval."""
+    names = {r"\tau": "single", r"\alpha_0": "first", r"\alpha_1": "second"}
+    page = expression(formulas("B.6")[0][0].split("=")[1].split(r"\qquad")[0].rstrip(" ,"), names)
+    assert written("B.6", r"-\tau \alpha_1 < \alpha_0 - \alpha_1 < \tau (1 - \alpha_1)")
+    arrow, tau, one = random_arrows(1, seed=6)[0], 0.1, 0.6
+    g = np.stack([arrow, -(1 - tau) * arrow])
+    for gap, right in (
+        (-tau * one * 1.05, False), (-tau * one * 0.95, True), (0, True),
+        (tau * (1 - one) * 0.95, True), (tau * (1 - one) * 1.05, False),
+    ):  # fmt: skip
+        alphas = np.array([one + gap, one])
+        found = theory.departure(gram_of(g, -alphas[:, None] * g))
+        assert math.isclose(
+            found.alpha, page.subs({single: tau, first: alphas[0], second: one}), rel_tol=1e-9
+        )
+        assert found.rest < 1e-6
+        assert (found.clean_slope < 0 < found.noisy_slope) == right
+        assert (0 < found.alpha < 1) == right
+
+
+def test_a_bound_on_the_distance():
+    """Step B.7: enough in every direction, and no larger one is."""
+    assert written("B.7", r"\rho < \min(\bar\alpha, 1 - \bar\alpha)")
+    G = random_arrows(1, seed=7)[0]
+    size = np.linalg.norm(G)
+    for middle in (0.1, 0.5, 0.8):
+        limit = min(middle, 1 - middle)
+        for direction in random_arrows(300, seed=8):
+            E = 0.999 * limit * size * direction / np.linalg.norm(direction)
+            found = theory.departure(gram_of(G[None], (-middle * G + E)[None]))
+            assert found.clean_slope < 0 < found.noisy_slope
+        ends = [
+            theory.departure(gram_of(G[None], (-middle + sign * 1.001 * limit) * G[None])) for sign in (1, -1)
+        ]
+        assert any(found.noisy_slope < 0 for found in ends)
+
+
+def test_a_bound_on_spread_and_angle():
+    """Step B.8: never exceeded by random classes; what it vouches for happens; s in three cases; library."""
+    names = {r"\bar\alpha": "first", r"\tan^2\varphi": "second", r"s \sqrt{d": r"total \sqrt{d"}
+    spread_bound = said("B.8", r"\rho", names)
+    generator, vouched = np.random.default_rng(9), 0
+    for _ in range(400):
+        g = generator.standard_normal(6) + generator.uniform(0, 2) * generator.standard_normal((3, 6))
+        alphas = 0.5 + 0.1 * generator.standard_normal(3)
+        across = 0.1 * generator.standard_normal((3, 6))
+        across -= (across * g).sum(axis=1, keepdims=True) / (g**2).sum(axis=1, keepdims=True) * g
+        found = theory.departure(gram_of(g, -alphas[:, None] * g + across))
+        assert np.allclose(found.alphas, alphas)
+        rests = np.linalg.norm(across, axis=1) / np.linalg.norm(g, axis=1)
+        assert np.allclose(np.tan(found.angles) * alphas, rests, atol=1e-6)
+        assert found.distance <= found.bound + 1e-9
+        values = {
+            first: found.middle, second: math.tan(found.angles.max()) ** 2, total: found.cancellation,
+            d: alphas.max() - found.middle,
+        }  # fmt: skip
+        simple = float(spread_bound.subs(values))
+        assert found.bound <= simple + 1e-9
+        if simple < found.room:
+            vouched += 1
+            assert found.clean_slope < 0 < found.noisy_slope
+            assert found.angles.max() < theory.largest_angle(
+                found.middle, float(values[d]), found.cancellation
+            )
+    assert vouched > 15
+    arrow = random_arrows(1, seed=10)[0]
+    for g, wanted in (
+        (np.stack([arrow, 2 * arrow]), 1), (np.eye(3), math.sqrt(3)),
+        (np.stack([arrow, -0.9 * arrow]), 2 / 0.1 - 1),
+    ):  # fmt: skip
+        assert math.isclose(theory.departure(gram_of(g, -0.5 * g)).cancellation, wanted, rel_tol=1e-9)
+
+
+# Noise matrices
+
+
+def wrong_matrix(seed=0, classes=5):
+    """A random noise matrix, its δ_c and q_c."""
+    rows = np.random.default_rng(seed).dirichlet(np.ones(classes), size=classes)
+    level = 1 - rows.diagonal()
+    spread = rows * (1 - np.eye(classes)) / level[:, None]
+    return rows, level, spread
+
+
+MATRIX_NAMES = {r"\delta_c": "delta", r"\lVert q_c\rVert^2": "first"}
+
+
+def test_mean_residual_vectors():
+    """Step T.1: means over samples, with labels in exact proportion."""
+    assert written("T.1", r"r_{clean} = \frac1C \mathbf 1 - e_c", r"r_{noise} = \frac1C \mathbf 1 - q_c")
+    counts = np.array([[60, 10, 30], [5, 80, 15], [0, 50, 50]])
+    for c, row in enumerate(counts):
+        labels = np.repeat(np.arange(3), row)
+        residuals = 1 / 3 - np.eye(3)[labels]
+        noisy = np.where(np.arange(3) == c, 0, row) / (100 - row[c])
+        assert np.allclose(residuals[labels == c].mean(axis=0), 1 / 3 - np.eye(3)[c])
+        assert np.allclose(residuals[labels != c].mean(axis=0), 1 / 3 - noisy)
+
+
+def test_the_own_logit_does_not_know_the_matrix():
+    """Step T.2, Step T.3: ratios and cosine of residual vectors of random matrices, and the library's."""
+    names = MATRIX_NAMES
+    own_ratio, full_ratio, cosine = (
+        said(step, left, names) for step, left in (("T.2", "R_{own}"), ("T.3", "R_{all}"), ("T.3", r"\cos"))
+    )
+    for seed in range(4):
+        rows, level, spread = wrong_matrix(seed)
+        library = theory.initial_gradients(rows, theory.label_residuals(np.full(5, 0.2)))
+        for c in range(5):
+            clean, noisy = 0.2 - np.eye(5)[c], 0.2 - spread[c]
+            odds = (1 - level[c]) / level[c]
+            values = {C: 5, delta: level[c], first: spread[c] @ spread[c]}
+            for page, wanted, found in (
+                (own_ratio, odds * abs(clean[c] / noisy[c]), library.own_ratio[c]),
+                (full_ratio, odds * np.linalg.norm(clean) / np.linalg.norm(noisy), library.full_ratio[c]),
+                (
+                    cosine,
+                    clean @ noisy / np.linalg.norm(clean) / np.linalg.norm(noisy),
+                    library.cosine[c],
+                ),
+            ):
+                assert math.isclose(page.subs(values), wanted, rel_tol=1e-9)
+                assert math.isclose(found, wanted, rel_tol=1e-9)
+
+
+def test_only_uniform_noise_is_opposite():
+    """Step T.4: the least ‖q‖², where the cosine is −1 and the two ratios agree; and a single wrong label."""
+    own_ratio, full_ratio, cosine = (
+        said(step, left, MATRIX_NAMES)
+        for step, left in (("T.2", "R_{own}"), ("T.3", "R_{all}"), ("T.3", r"\cos"))
+    )
+    uniform = {first: 1 / (C - 1)}
+    assert sp.simplify(cosine.subs(uniform).subs(C, 7)) == -1
+    for count in (3, 10):
+        assert math.isclose(
+            full_ratio.subs(uniform).subs({C: count, delta: 0.3}), own_ratio.subs({C: count, delta: 0.3})
+        )
+        assert math.isclose(cosine.subs({first: 1, C: count}), -1 / (count - 1))
+        assert math.isclose(full_ratio.subs({first: 1, C: count, delta: 0.3}), 0.7 / 0.3)
+    for seed in range(5):
+        _, _, spread = wrong_matrix(seed)
+        assert ((spread**2).sum(axis=1) >= 1 / 4 - 1e-12).all()
+        assert all(cosine.subs({first: row @ row, C: 5}) > -1 for row in spread)
+
+
+def test_what_is_learnt_of_a_matrix():
+    """Step T.5: the least expected loss, by descent; who is predicted; the first step; uniform noise."""
+    assert written("T.5", r"T_{cc} > \max_{k \ne c} T_{ck}", r"$\delta < (C - 1)/C$", r"$\delta < \frac12$")
+    rows = 0.8 * wrong_matrix(3)[0] + 0.2 / 5
+    logits = torch.zeros(5, 5, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([logits], lr=1.0)
+    for step in range(4000):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits, torch.from_numpy(rows), reduction="sum").backward()
+        if step == 0:
+            assert np.allclose(logits.grad, 0.2 - rows)
+        optimizer.step()
+        if step == 0:
+            assert (logits.argmax(dim=1).numpy() == rows.argmax(axis=1)).all()
+    output = logits.softmax(dim=1).detach().numpy()
+    assert np.allclose(output, rows, atol=1e-6)
+    assert written("T.5", r"(1 - \delta_c)(T_c - e_c) + \delta_c\, (T_c - q_c) = 0")
+    level = 1 - rows.diagonal()
+    spread = rows * (1 - np.eye(5)) / level[:, None]
+    rest = (1 - level)[:, None] * (output - np.eye(5)) + level[:, None] * (output - spread)
+    assert np.allclose(rest, 0, atol=1e-6)
+    assert ((output.argmax(axis=1) == np.arange(5)) == (theory.margins(rows) > 0)).all()
+    for count in (2, 3, 10):
+        for level, concentration, right in (
+            ((count - 1) / count - 0.01, 0, True), ((count - 1) / count + 0.01, 0, False),
+            (0.49, 1, True), (0.51, 1, False),
+        ):  # fmt: skip
+            matrix = noise.transition_matrix(level, num_classes=count, concentration=concentration)
+            assert ((theory.margins(matrix) > 0) == right).all()
+        own = said("T.2", "R_{own}", MATRIX_NAMES)
+        assert own.subs({C: count, delta: (count - 1) / sp.Integer(count)}) == 1
+
+
+def test_between_uniform_noise_and_pair_flips():
+    """Step T.6: against the library's matrices, and the turning concentration against its margins."""
+    square, largest, turn = (
+        said("T.6", left) for left in (r"\lVert q_c\rVert^2", r"\max_{k \ne c} T_{ck}", r"\gamma")
+    )
+    for count, level, share in ((3, 0.55, 0.3), (10, 0.6, 0.4), (10, 0.6, 0.9), (5, 0.2, 1.0)):
+        matrix = noise.transition_matrix(level, num_classes=count, concentration=share)
+        wrong = matrix[0] * (np.arange(count) > 0)
+        values = {C: count, delta: level, gamma: share}
+        assert math.isclose(square.subs(values), (wrong / level) @ (wrong / level), rel_tol=1e-9)
+        assert math.isclose(largest.subs(values), wrong.max(), rel_tol=1e-9)
+        edge = float(turn.subs(values))
+        for near, right in ((edge - 0.01, True), (edge + 0.01, False)):
+            if 0 <= near <= 1:
+                rows = noise.transition_matrix(level, num_classes=count, concentration=near)
+                assert (theory.margins(rows)[0] > 0) == right
+    assert turn.subs({C: 10, delta: sp.Rational(3, 5)}) == sp.Rational(5, 8)
+
+
+def nested_kernel(parts, size, one, two, across, own):
+    """Kernel of two classes of `parts` parts of `size` samples, true labels and the part of each sample."""
+    part = np.repeat(np.arange(2 * parts), size)
+    true = np.where(part < parts, 1, -1)
+    kernel = np.where(part[:, None] == part, one, np.where(true[:, None] == true, two, across))
+    return kernel + own * np.eye(len(part)), true, part
+
+
+def test_parts_of_classes():
+    """Step T.7: eigenvalues and flow of the kernel itself, with different shares in different parts."""
+    parts, size, one, two, across, own = 3, 4, 1.0, 0.6, 0.1, 0.2
+    kernel, true, part = nested_kernel(parts, size, one, two, across, own)
+    names = {r"\epsilon": "d", "a_1": "first", "a_2": "second", "b": "single", "m": "m", "S": "total"}
+    values = {d: own, first: one, second: two, single: across, m: size, total: parts}
+    rates = [
+        float(said("T.7", rf"\lambda_{{{name}}}", names).subs(values)) for name in ("own", "part", "class")
+    ]
+    found = np.linalg.eigvalsh(kernel)
+    for rate, count in zip(rates, (2 * parts * (size - 1), 2 * (parts - 1), 1), strict=True):
+        assert (np.abs(found - rate) < 1e-9).sum() == count
+    wrong = np.zeros(len(true), dtype=bool)
+    for c in range(2):
+        for place, number in enumerate((3, 0, 1)):
+            wrong[np.flatnonzero(part == parts * c + place)[:number]] = True
+    for time in (0.05, 0.5, 4.0):
+        outputs = true * (flow_matrix(kernel, time) @ (true * np.where(wrong, -1, 1)))
+        for place, share in enumerate((3 / 4, 0, 1 / 4)):
+            model = theory.NestedScales(1 / 3, share, rates[2], rates[1], rates[0])
+            for of_kind, wanted in ((~wrong, model.clean_output(time)), (wrong, model.noisy_output(time))):
+                assert np.allclose(outputs[(part % parts == place) & of_kind], wanted, atol=1e-9)
+
+
+def test_when_a_part_goes_over():
+    """Step T.8: the root of the part's output, with the class learnt at once; and parts that never go."""
+    page = said("T.8", r"t_{part}", {r"\lambda_{part}": "first", "p": "second"})
+    for level, share, rate in ((0.3, 0.8, 0.5), (0.1, 0.55, 2.0), (0.4, 1.0, 1.0)):
+        model = theory.NestedScales(level, share, class_rate=1e9, part_rate=rate)
+        time = float(page.subs({delta: level, second: share, first: rate}))
+        assert math.isclose(model.reversal_time, time, rel_tol=1e-9)
+        assert abs(model.new_output(time)) < 1e-9
+        assert model.new_output(0.9 * time) > 0 > model.new_output(1.1 * time)
+    for share in (0.0, 0.3, 0.5):
+        model = theory.NestedScales(0.3, share, class_rate=1e9, part_rate=1.0)
+        assert math.isinf(model.reversal_time)
+        assert (model.new_output(np.geomspace(1e-3, 1e3, 50)) >= 0).all()
+
+
+def test_few_samples_that_are_not_alike():
+    """Step T.9: over all draws of labels for four arrows of one length, with any angles between them."""
+    names = {
+        r"\lVert r_{noise}\rVert^2": "first", r"\lVert q_c\rVert^2": "second", r"\beta": "single",
+        r"\Bigl": "", r"\Bigr": "", "N": "total",
+    }  # fmt: skip
+    page = expression(formulas("T.9")[0][0], names)
+    arrows = np.random.default_rng(11).standard_normal((4, 6)) + 1
+    arrows /= np.linalg.norm(arrows, axis=1, keepdims=True)
+    cosines = arrows @ arrows.T
+    beta = (cosines.sum() - 4) / 12
+    spread = np.array([0, 0.5, 0.3, 0.2])
+    mean_square = 0.0
+    for labels in product(range(1, 4), repeat=4):
+        residuals = 1 / 4 - np.eye(4)[list(labels)]
+        mean_square += math.prod(spread[list(labels)]) * ((residuals.T @ arrows) ** 2).sum()
+    mean = 1 / 4 - spread
+    values = {first: mean @ mean, second: spread @ spread, single: beta, total: 4}
+    assert math.isclose(page.subs(values), mean_square, rel_tol=1e-10)

@@ -14,6 +14,7 @@ import yaml
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
+HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 CHAPTER_NAME = re.compile(r"\d\d-[a-z0-9-]+")
 
 
@@ -80,6 +81,16 @@ class Book:
     def executed_with(self) -> Path:
         """Stamp of what the cached results were computed with."""
         return self.build / ".executed-with"
+
+    @property
+    def zip_name(self) -> str:
+        """The built folder as one file, beside the pages."""
+        return f"{self.owner_and_name[1]}.zip"
+
+    def title(self, page: str) -> str:
+        """A page's heading."""
+        heading = HEADING.search(self.source(page).read_text(encoding="utf-8"))
+        return heading[1] if heading else page
 
     def source(self, page: str) -> Path:
         """The text (notebook) of a page."""

@@ -18,6 +18,7 @@ from shutil import rmtree
 
 from tools.book import Book, read_json
 from tools.execute import file_digest
+from tools.publish import publish
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -40,6 +41,7 @@ def build(book: Book) -> int:
     command = [str(jupyter_book), "build", "-W", "-n", "--keep-going", "-q", str(book.root)]
     status = subprocess.run(command, cwd=book.root, check=False).returncode
     if status == 0:
+        publish(book)
         stamp.write_text(wanted)
     return status
 

@@ -86,8 +86,16 @@ def begin_provenance(book: Book, names: list[str]) -> Provenance:
         "asked": asked,
         "data": {name: fact if still_holds(fact) else describe_data(name) for name, fact in facts.items()},
         "pages": earlier.get("pages", {}),
+        "machine": describe_machine(),
         "versions": {name: metadata.version(name) for name in VERSIONS_OF},
     }
+
+
+def describe_machine() -> str:
+    """What pages run on, in words that name no host."""
+    from cleanprio_lib.provenance import describe_device
+
+    return describe_device()
 
 
 def still_holds(facts: dict[str, Any] | None) -> bool:

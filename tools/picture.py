@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import matplotlib
+from matplotlib.figure import Figure
 
 from tools.book import Book
 
@@ -23,13 +24,20 @@ def main(arguments: list[str]) -> int:
 
 
 def draw() -> bytes:
-    """The U-curve of the largest recorded run, as SVG."""
+    """The picture as SVG."""
+    from cleanprio_lib import figures
+
+    return figures.svg(figure(), salt="u-curve")
+
+
+def figure() -> Figure:
+    """The U-curve of the largest recorded run."""
     matplotlib.use("svg")
     from cleanprio_lib import figures, runs
 
     figures.set_style()
     recorded = runs.load("fig-01-mnist-cnn")
-    return figures.svg(figures.total_errors(recorded.frame, level=recorded.settings["level"]), salt="u-curve")
+    return figures.total_errors(recorded.frame, level=recorded.settings["level"])
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def _fallen(frame: pd.DataFrame, column: str) -> pd.Series:
 def _claim(
     id: str, statement: str, where: str, experiment: str, measure: Callable[[Recorded], tuple[Measured, ...]]
 ) -> Claim:
-    return Claim(id, statement, where, experiment, early_stopping.ORACLE, measure)
+    return Claim(id, statement, where, (experiment,), early_stopping.ORACLE, measure)
 
 
 _RUN = "fig-05-mnist-7v9"
@@ -293,7 +293,7 @@ CLAIMS = (
         "rem-4.3",
         "What holds for gradient descent holds for mini-batches that are not too small.",
         "Remark 4.3",
-        "rem-4.3-batch-sizes",
+        ("rem-4.3-batch-sizes",),
         None,
         _rem_4_3,
     ),

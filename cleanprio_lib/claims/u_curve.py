@@ -21,7 +21,7 @@ CLAIMS = (
         id="fig-1",
         statement="Test error is U-shaped in time, and its minimum lies far below the noise level.",
         where="Figure 1",
-        experiment="fig-01-mnist-cnn",
+        experiments=("fig-01-mnist-cnn",),
         rule=early_stopping.ORACLE,
         measure=_fig_1,
     ),

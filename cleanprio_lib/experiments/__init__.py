@@ -14,8 +14,10 @@ import torch
 
 from cleanprio_lib import data
 from cleanprio_lib.experiments import (
+    beyond,
     binary_dynamics,
     derivative_angles,
+    in_practice,
     kernel_machines,
     sample_gradients,
     ten_classes,
@@ -49,6 +51,8 @@ EXPERIMENTS: MappingProxyType[str, Experiment] = MappingProxyType(
             ten_classes,
             kernel_machines,
             width_and_noise,
+            beyond,
+            in_practice,
         )
         for experiment in chapter.EXPERIMENTS
     }

@@ -31,6 +31,8 @@ class Settings:
         targets: what training aims at, of `TARGETS`; None for the given labels. Metrics keep to the labels.
         gradients: whether subset gradients, and how well residuals tell wrong labels, are measured at every
             recorded epoch; None for no.
+        concentration: share of the wrong labels that are the next class, as in `noise.transition_matrix`;
+            None for uniform noise.
     """
 
     dataset: str
@@ -43,10 +45,13 @@ class Settings:
     net: tuple[tuple[str, Any], ...] | None = None
     targets: str | None = None
     gradients: bool | None = None
+    concentration: float | None = None
 
     def __post_init__(self) -> None:
         if self.targets not in (None, *TARGETS):
             raise ValueError(f"targets must be None or one of {TARGETS}, got {self.targets!r}")
+        if self.concentration is not None and self.targets == "smoothed":
+            raise ValueError("targets must not be smoothed, as if noise were uniform, with a concentration")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def build_task(settings: Settings, split: data.Split, *, seed: int) -> Task:
     split = split if settings.classes is None else data.binary(split, settings.classes)
     x, true = _first(split.x_train, split.y_train, settings.train_samples, "train_samples")
     x_test, y_test = _first(split.x_test, split.y_test, settings.test_samples, "test_samples")
-    labels = noise.uniform(true, settings.level, num_classes=split.num_classes, seed=seed)
+    labels = _given(true, settings, split.num_classes, seed=seed)
     return Task(
         x=_inputs(x),
         given=torch.from_numpy(labels.given),
@@ -67,6 +67,17 @@ def build_task(settings: Settings, split: data.Split, *, seed: int) -> Task:
 def build_model(settings: Settings, task: Task, *, seed: int) -> nn.Module:
     """The experiment's net with initial weights from the seed."""
     return MODELS[settings.model](task, seed=seed, **dict(settings.net or ()))
+
+
+def _given(
+    true: NDArray[np.integer], settings: Settings, num_classes: int, *, seed: int
+) -> noise.NoisyLabels:
+    if settings.concentration is None:
+        return noise.uniform(true, settings.level, num_classes=num_classes, seed=seed)
+    matrix = noise.transition_matrix(
+        settings.level, num_classes=num_classes, concentration=settings.concentration
+    )
+    return noise.asymmetric(true, matrix, seed=seed)
 
 
 def _targets(settings: Settings, labels: noise.NoisyLabels, num_classes: int) -> torch.Tensor | None:

@@ -1,5 +1,6 @@
 """The one visual style, and one function for each kind of picture."""
 
+from cleanprio_lib.figures.departure import in_the_ball, words_in_the_ball
 from cleanprio_lib.figures.derivative_angles import (
     angle_deviations,
     clusters,
@@ -14,6 +15,14 @@ from cleanprio_lib.figures.derivative_angles import (
 )
 from cleanprio_lib.figures.epochs import Panel, over_epochs, words_over_epochs
 from cleanprio_lib.figures.errors import subset_errors, total_errors, words_subset_errors, words_total_errors
+from cleanprio_lib.figures.in_practice import (
+    methods_over_epochs,
+    regrets,
+    suspects,
+    words_methods,
+    words_regrets,
+    words_suspects,
+)
 from cleanprio_lib.figures.kernel_machines import (
     errors_by_kernel,
     net_and_kernel,
@@ -49,6 +58,14 @@ from cleanprio_lib.figures.style import (
     set_style,
     svg,
 )
+from cleanprio_lib.figures.swept import over_values, words_over_values
+from cleanprio_lib.figures.width_and_noise import (
+    View,
+    all_values,
+    value_by_value,
+    words_all_values,
+    words_value_by_value,
+)
 
 __all__ = [
     "BAND",
@@ -58,41 +75,56 @@ __all__ = [
     "End",
     "Panel",
     "Role",
+    "View",
+    "all_values",
     "angle_deviations",
     "clusters",
     "derivative_angles",
     "derivatives_in_training",
     "errors_by_kernel",
     "finite_width",
+    "in_the_ball",
     "initial_ratios",
     "label_ends",
     "logit_ratios",
+    "methods_over_epochs",
     "net_and_kernel",
     "over_epochs",
+    "over_values",
     "projections",
+    "regrets",
     "sample_gradient_angles",
     "set_style",
     "single_logit_angles",
     "solved_errors",
     "subset_errors",
     "subset_sums",
+    "suspects",
     "svg",
     "total_errors",
     "two_accounts",
+    "value_by_value",
+    "words_all_values",
     "words_angle_deviations",
     "words_clusters",
     "words_derivative_angles",
     "words_derivatives_in_training",
     "words_errors",
     "words_finite_width",
+    "words_in_the_ball",
     "words_initial_ratios",
     "words_logit_ratios",
+    "words_methods",
     "words_over_epochs",
+    "words_over_values",
     "words_projections",
+    "words_regrets",
     "words_sample_gradient_angles",
     "words_single_logit_angles",
     "words_subset_errors",
     "words_subset_sums",
+    "words_suspects",
     "words_total_errors",
     "words_two_accounts",
+    "words_value_by_value",
 ]

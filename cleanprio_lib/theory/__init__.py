@@ -1,5 +1,6 @@
 """The paper's formulas, and what they become at any depth, initial output, loss and noise matrix."""
 
+from cleanprio_lib.theory.departure import Departure, departure, largest_angle, largest_rest
 from cleanprio_lib.theory.derivative_angles import (
     crossing_angle,
     derivative_angle,
@@ -21,6 +22,7 @@ from cleanprio_lib.theory.kernel_flow import (
     kernel_flow,
     turning_time,
 )
+from cleanprio_lib.theory.noise_matrices import NestedScales, margins
 from cleanprio_lib.theory.noisy_steps import (
     Plateau,
     noisy_majority,
@@ -30,6 +32,7 @@ from cleanprio_lib.theory.noisy_steps import (
     smoothing,
     step_factor,
 )
+from cleanprio_lib.theory.noisy_validation import comparison_spread, noisy_error, noisy_error_of
 from cleanprio_lib.theory.placed_noise import (
     PLACEMENTS,
     Law,
@@ -38,19 +41,25 @@ from cleanprio_lib.theory.placed_noise import (
     own_output_law,
 )
 from cleanprio_lib.theory.single_logit import single_logit_sizes
+from cleanprio_lib.theory.standard_kernel import class_speed, standard_kernel, sums_cosine
 from cleanprio_lib.theory.tangent_kernel import tangent_kernel
 from cleanprio_lib.theory.two_scales import TwoScales
 
 __all__ = [
     "PLACEMENTS",
+    "Departure",
     "FlowErrors",
     "InitialGradients",
     "KernelFlow",
     "Law",
+    "NestedScales",
     "Plateau",
     "TwoScales",
     "binary_gradient_ratios",
+    "class_speed",
+    "comparison_spread",
     "crossing_angle",
+    "departure",
     "derivative_angle",
     "eigenspace_cosine",
     "expected_test_error",
@@ -59,7 +68,12 @@ __all__ = [
     "initial_gradients",
     "kernel_flow",
     "label_residuals",
+    "largest_angle",
     "largest_derivative_angle",
+    "largest_rest",
+    "margins",
+    "noisy_error",
+    "noisy_error_of",
     "noisy_majority",
     "output_law",
     "own_output_law",
@@ -69,7 +83,9 @@ __all__ = [
     "small_angle_law",
     "smoothed_labels",
     "smoothing",
+    "standard_kernel",
     "step_factor",
+    "sums_cosine",
     "tangent_kernel",
     "turning_time",
 ]

@@ -8,33 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from small_book import MakeBook
+from small_book import MakeBook, write_book
 
-from tools.book import ROOT, Book
+from tools.book import Book
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture
 def make_book(tmp_path: Path) -> MakeBook:
-    """Make a small book with this project's settings and looks, in a folder of its own."""
-
-    def make(pages: dict[str, str] | None = None, root: str = "# Index\n\nWelcome.\n") -> Book:
-        folder = tmp_path / "book"
-        folder.mkdir()
-        for name in ("_ext", "_static"):
-            shutil.copytree(ROOT / "book" / name, folder / name)
-        shutil.copy(ROOT / "book" / "references.bib", folder)
-        shutil.copy(ROOT / "_config.yml", tmp_path)
-        for name, text in {"index": root, **(pages or {})}.items():
-            (folder / f"{name}.md").write_text(text)
-        toc = {"format": "jb-book", "root": "book/index"}
-        chapters = [{"file": f"book/{name}"} for name in pages or ()]
-        (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc | ({"chapters": chapters} if chapters else {})))
-        return Book(tmp_path)
-
-    return make
+    """Make a small book in a folder of its own."""
+    return lambda pages=None, root="# Index\n\nWelcome.\n": write_book(tmp_path, pages or {}, root)
 
 
 def find_chromium() -> str | None:

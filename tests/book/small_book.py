@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
-from tools.book import Book
+import yaml
+
+from tools.book import ROOT, Book
 
 FRONT_MATTER = """\
 ---
@@ -25,3 +29,21 @@ def notebook_page(text: str) -> str:
 def code_cell(code: str, options: str = "") -> str:
     """A code cell of a text notebook."""
     return f"```{{code-cell}} ipython3\n{options}{code}\n```\n"
+
+
+def write_book(root: Path, pages: dict[str, str], index: str) -> Book:
+    """A book of a few pages with this project's settings and looks."""
+    folder = root / "book"
+    folder.mkdir()
+    for name in ("_ext", "_static"):
+        shutil.copytree(ROOT / "book" / name, folder / name)
+    shutil.copy(ROOT / "book" / "references.bib", folder)
+    for name in ("_config.yml", "CITATION.cff"):
+        shutil.copy(ROOT / name, root)
+    for name, text in {"index": index, **pages}.items():
+        (folder / f"{name}.md").parent.mkdir(exist_ok=True)
+        (folder / f"{name}.md").write_text(text)
+    toc = {"format": "jb-book", "root": "book/index"}
+    chapters = [{"file": f"book/{name}"} for name in pages]
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc | ({"chapters": chapters} if chapters else {})))
+    return Book(root)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.browser
 
 BOOK = Book()
 WIDTHS = (390, 768, 1440)
+PAGE_BYTES = 1_500_000  # beyond what all pages share
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 # Red, green and blue, from 0 to 255, as the browser computed them.
 BACKGROUND = "element => getComputedStyle(element).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
@@ -150,3 +151,22 @@ def test_its_pair_shows_the_same_numbers(open_page: OpenPage, name: str) -> None
     }
     for pattern, numbers in shown.items():
         assert re.findall(pattern, text) == [re.sub(r"\D", "", number) for number in numbers]
+
+
+def test_it_is_light(name: str) -> None:
+    assert (BOOK.html / f"{name}.html").stat().st_size < PAGE_BYTES
+
+
+def test_on_paper_there_is_the_text_and_nothing_folded(browser: Any, name: str) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.route(re.compile(r"^(?!file:|data:|blob:)"), lambda route: route.abort())
+    page.goto((BOOK.html / f"{name}.html").as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("article details:not([open])").count() == 0
+    for part in (".bd-header", ".bd-sidebar-primary", ".bd-sidebar-secondary", ".prev-next-footer"):
+        assert not any(found.is_visible() for found in page.locator(part).all()), part
+    assert page.locator("article h1").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("article details[open]").count() == 0
+    page.close()

@@ -12,7 +12,7 @@ PARTLY = {"fig-2"}  # single linear nets are farther apart than a line is wide
 
 
 def _recorded(claim):
-    return runs.load(CLAIMS[claim].experiment)
+    return runs.load(*CLAIMS[claim].experiments)
 
 
 @pytest.mark.parametrize("claim", [claim.id for claim in derivative_angles.CLAIMS])

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from cleanprio_lib import experiments
-from cleanprio_lib.claims import CLAIMS, judge
+from cleanprio_lib.claims import CLAIMS, verdict
 from cleanprio_lib.metrics import Task
 from cleanprio_lib.runs import Recorded
 from cleanprio_lib.training import TrainingSettings, train
@@ -34,7 +34,7 @@ SETTINGS = experiments.Settings(
 JUDGED = [
     claim
     for claim in CLAIMS.values()
-    if claim.experiment in {"fig-05-mnist-7v9", "thm-4.4-full-batch", "thm-4.5-wide"}
+    if claim.experiments in {("fig-05-mnist-7v9",), ("thm-4.4-full-batch",), ("thm-4.5-wide",)}
 ]
 # Of test error and clean samples alone: who is called noisy does not matter to them.
 NOT_ABOUT_THE_MASK = {"sec4.1-test", "sec4.2-clean"}
@@ -69,7 +69,7 @@ def relabelled(task):
 
 
 def run(split, settings=SETTINGS, change=lambda task: task):
-    """A recorded run of one seed, at a scale that is judged."""
+    """A run of one seed, which is an example: its claims are measured, not judged."""
     task = change(experiments.build_task(settings, split, seed=0))
     model = experiments.build_model(settings, task, seed=0)
     measures = experiments.measures_of(settings)
@@ -80,10 +80,10 @@ def run(split, settings=SETTINGS, change=lambda task: task):
 
 def verdicts(recorded):
     """Verdict and share of the numbers that agree, for each claim."""
-    judged = {claim.id: judge(claim, recorded) for claim in JUDGED}
+    measured = {claim.id: claim.measure(recorded) for claim in JUDGED}
     return {
-        name: (one.verdict, sum(number.agrees for number in one.measured) / len(one.measured))
-        for name, one in judged.items()
+        name: (verdict(numbers), sum(number.agrees for number in numbers) / len(numbers))
+        for name, numbers in measured.items()
     }
 
 

@@ -12,7 +12,7 @@ WITH_ALL_STARTS = {"sec3.2-noise": 3, "fig-4-right": 3, "fig-4-left": 3, "sec3.2
 
 
 def _recorded(claim):
-    return runs.load(CLAIMS[claim].experiment)
+    return runs.load(*CLAIMS[claim].experiments)
 
 
 @pytest.mark.parametrize("claim", [claim.id for claim in sample_gradients.CLAIMS])

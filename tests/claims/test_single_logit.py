@@ -12,7 +12,7 @@ BY_ID = {claim.id: claim for claim in single_logit.CLAIMS}
 
 
 def _recorded(claim):
-    return runs.load(BY_ID[claim].experiment)
+    return runs.load(*BY_ID[claim].experiments)
 
 
 def _verdict(claim, change):

@@ -49,8 +49,10 @@ def _changed(frame, epochs, column, value):
 
 
 def test_every_figure_of_section_5_has_its_claim_on_its_run():
-    assert {claim.id for claim in ten_classes.CLAIMS if claim.experiment == "fig-07-mnist"} == set(MNIST)
-    assert {claim.id for claim in ten_classes.CLAIMS if claim.experiment == "fig-07-cifar10"} == set(CIFAR)
+    assert {claim.id for claim in ten_classes.CLAIMS if claim.experiments == ("fig-07-mnist",)} == set(MNIST)
+    assert {claim.id for claim in ten_classes.CLAIMS if claim.experiments == ("fig-07-cifar10",)} == set(
+        CIFAR
+    )
 
 
 # What the made-up run has at the stop lies below 3 only if it is put there.

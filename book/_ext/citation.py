@@ -1,0 +1,54 @@
+"""The directive `{bibtex}`: how to cite the book, made from CITATION.cff, where it stands once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+CITATION = "CITATION.cff"
+
+
+def bibtex(cff: dict[str, Any], address: str, year: str) -> str:
+    """A BibTeX entry for what a citation file describes.
+
+    Args:
+        cff: title, version and authors, each with a name or a family-names and given-names.
+        address: where the book is published.
+        year: of the edition.
+    """
+    authors = " and ".join(name_of(author) for author in cff["authors"])
+    # Braces keep an author that is no person in one piece, and the title's capitals as they are.
+    fields = {"title": f"{{{cff['title']}}}", "author": authors, "year": year, "version": cff["version"]}
+    lines = [f"  {field} = {{{value}}}," for field, value in (fields | {"url": address}).items()]
+    return "\n".join(["@misc{learningthecleanlabelsfirst,", *lines, "}"])
+
+
+def name_of(author: dict[str, str]) -> str:
+    """An author as BibTeX sorts it."""
+    return (
+        f"{{{author['name']}}}" if "name" in author else f"{author['family-names']}, {author['given-names']}"
+    )
+
+
+class BibTeX(SphinxDirective):
+    """A listing to copy."""
+
+    def run(self) -> list[nodes.Node]:
+        """Called by docutils."""
+        path = Path(self.env.srcdir, CITATION)
+        self.env.note_dependency(str(path))
+        entry = bibtex(
+            yaml.safe_load(path.read_text(encoding="utf-8")), self.config.html_baseurl, self.config.copyright
+        )
+        return [nodes.literal_block(entry, entry, language="bibtex")]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.add_directive("bibtex", BibTeX)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,265 @@
+"""The scoreboard on a built page: filtered by keyboard, a table for screen readers, on phone and screen."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+import yaml
+from small_book import code_cell, notebook_page
+
+from cleanprio_lib import __main__ as cli
+from cleanprio_lib import runs, scoreboard
+from cleanprio_lib.scoreboard import showing
+from tools import build, check_site, execute, publish
+from tools.book import ROOT, Book
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+CODE = """\
+from pathlib import Path
+
+from cleanprio_lib import pages, scoreboard
+from cleanprio_lib.claims import PAGES
+
+rows = scoreboard.judge_all(folder=Path("../../book/recorded"))  # seen from where pages are run
+scoreboard.show(rows)
+for row in rows:
+    if row.listed.page not in PAGES:
+        pages.card(row.judged)
+scoreboard.show_files()
+scoreboard.show_fields()
+for verdict in ("does not hold", "holds in part", "not tested at this scale"):
+    scoreboard.show_reasons(rows, verdict)
+"""
+VISIBLE = "rows => rows.filter((row) => row.offsetHeight > 0).length"
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """A book of an index and the scoreboard, executed and built as the real one is."""
+    root = tmp_path_factory.mktemp("scoreboard")
+    for name in ("_ext", "_static", "recorded"):
+        shutil.copytree(ROOT / "book" / name, root / "book" / name)
+    shutil.copy(ROOT / "book" / "references.bib", root / "book")
+    shutil.copy(ROOT / "_config.yml", root)
+    chapters = [{"file": publish.SCOREBOARD}]
+    toc = {"format": "jb-book", "root": "book/index", "chapters": chapters}
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (root / "book" / "index.md").write_text("# Index\n\nWelcome.\n")
+    cell = code_cell(CODE, ":tags: [hide-input]\n\n")
+    made = Book(root)
+    made.source(publish.SCOREBOARD).write_text(notebook_page(f"# What holds?\n\nAll of it.\n\n{cell}"))
+    assert execute.execute(made) == 0
+    assert build.build(made) == 0
+    return made
+
+
+@pytest.fixture(scope="module")
+def rows(book: Book) -> tuple[scoreboard.Row, ...]:
+    """What the page shows."""
+    return scoreboard.judge_all(folder=book.root / "book" / "recorded")
+
+
+class Seen:
+    """The page, open in the browser, and what went wrong on it."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self.note(message.type, message.text))
+        page.on("pageerror", lambda error: self.note("error", str(error)))
+        page.route(re.compile(r"^(?!file:|data:|blob:)"), lambda route: route.abort())
+        page.goto(address)
+
+    def note(self, kind: str, text: str) -> None:
+        """Keep what is wrong."""
+        if kind in {"error", "warning"}:
+            self.complaints.append(text)
+
+    @property
+    def shown(self) -> int:
+        """How many claims can be seen."""
+        return int(self.page.locator(".scoreboard tbody tr").evaluate_all(VISIBLE))
+
+    @property
+    def told(self) -> str:
+        """What is said about how many there are."""
+        return str(self.page.locator(".scoreboard [role=status]").inner_text())
+
+
+OpenPage = Callable[..., Seen]
+
+
+@pytest.fixture
+def open_page(browser: Any, book: Book) -> Iterator[OpenPage]:
+    """Open the page at a width, in a colour scheme, with or without scripts."""
+    contexts = []
+
+    @cache
+    def opened(width: int = 1440, scheme: str = "light", scripts: bool = True) -> Seen:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        return Seen(context.new_page(), (book.html / f"{publish.SCOREBOARD}.html").as_uri())
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def test_only_links_to_chapters_that_this_book_lacks_are_dead(book: Book, open_page: OpenPage) -> None:
+    lacking = re.compile(r"dead link: (\d\d-[a-z0-9-]+|appendix/errata)\.html#")
+    assert [str(fault) for fault in check_site.check(book) if not lacking.search(fault.what)] == []
+    assert open_page().complaints == []
+
+
+def test_the_published_files_are_what_the_command_prints(
+    book: Book, rows: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "recorded_folder", lambda: book.root / "book" / "recorded")
+    folder = (book.html / publish.SCOREBOARD).parent
+    assert cli.main(["claims", "--json"]) == 0
+    published = (folder / "claims.json").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == published
+    assert json.loads(published) == scoreboard.document(rows)
+    assert json.loads((folder / "claims.schema.json").read_text(encoding="utf-8")) == scoreboard.schema()
+    table = scoreboard.frame(rows).to_csv(index=False, lineterminator="\n")
+    assert (folder / "claims.csv").read_text(encoding="utf-8") == table
+
+
+@pytest.mark.parametrize("name", ["verdict", "chapter", "scale", "part"])
+def test_the_keyboard_filters_and_the_count_is_announced(open_page: OpenPage, rows: Any, name: str) -> None:
+    seen, total = open_page(), len(rows)
+    assert (seen.shown, seen.told) == (total, f"{total} of {total} claims shown.")
+    chosen = {
+        "verdict": lambda row: showing._slug(row.judged.verdict),
+        "chapter": lambda row: str(row.listed.chapter),
+        "scale": lambda row: showing._slug(row.scale),
+        "part": lambda row: row.part,
+    }[name]
+    wanted = Counter(map(chosen, rows))
+    select = seen.page.locator(f".scoreboard [data-filter={name}]")
+    select.focus()
+    offered = select.locator("option").count() - 1
+    met = {}
+    for _ in range(offered):
+        seen.page.keyboard.press("ArrowDown")
+        met[select.input_value()] = seen.shown
+        assert seen.told == f"{seen.shown} of {total} claims shown."
+    assert {value: count for value, count in met.items() if count} == dict(wanted)
+    seen.page.locator(".scoreboard button").focus()
+    seen.page.keyboard.press("Enter")
+    assert (seen.shown, select.input_value()) == (total, "")
+    assert seen.told == f"{total} of {total} claims shown."
+
+
+def test_filters_act_together_and_tab_goes_through_them(open_page: OpenPage, rows: Any) -> None:
+    seen = open_page()
+    seen.page.locator(".scoreboard [data-filter=verdict]").select_option("holds-in-part")
+    seen.page.locator(".scoreboard [data-filter=chapter]").select_option("3")
+    both = [row for row in rows if row.judged.verdict == "holds in part" and row.listed.chapter == 3]
+    assert seen.shown == len(both) > 0
+    ids = seen.page.locator(".scoreboard tbody tr:not([hidden]) th code").all_inner_texts()
+    assert ids == [row.listed.id for row in both]
+    seen.page.locator(".scoreboard [data-filter=verdict]").focus()
+    order = []
+    for _ in range(4):
+        seen.page.keyboard.press("Tab")
+        here = "document.activeElement"
+        order.append(seen.page.evaluate(f"{here}.dataset.filter || {here}.type"))
+    assert order == ["chapter", "scale", "part", "button"]
+
+
+def test_without_scripts_all_is_shown_and_no_filter(open_page: OpenPage, rows: Any) -> None:
+    still = open_page(scripts=False)
+    assert still.shown == len(rows)
+    assert not still.page.locator(".scoreboard-filters").is_visible()
+    assert open_page().page.locator(".scoreboard-filters").is_visible()
+    assert still.told == f"{len(rows)} claims."
+
+
+@pytest.mark.parametrize(("width", "scheme"), list(product((390, 768, 1440), ("light", "dark"))))
+def test_it_fits_and_is_accessible(open_page: OpenPage, width: int, scheme: str) -> None:
+    page = open_page(width, scheme).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = page.locator(".scoreboard").evaluate(
+        "box => [...box.querySelectorAll('*')].filter((part) => {"
+        "  const { left, right, width } = part.getBoundingClientRect();"
+        "  return width && !part.closest('thead') && (left < box.getBoundingClientRect().left - 1"
+        "    || right > box.getBoundingClientRect().right + 1);"
+        "}).map((part) => part.outerHTML.slice(0, 100))"
+    )
+    assert wide == []
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    violations = page.evaluate("axe.run().then(result => result.violations)")
+    assert [(rule["id"], node["html"][:120]) for rule in violations for node in rule["nodes"]] == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_screen_reader_meets_a_table(open_page: OpenPage, rows: Any, width: int) -> None:
+    page = open_page(width).page
+    table = page.get_by_role("table", name="Every claim of the paper")
+    assert table.count() == 1
+    assert table.get_by_role("row").count() == len(rows) + 1
+    assert table.get_by_role("columnheader").all_inner_texts() == list(showing.COLUMNS)
+    assert table.get_by_role("rowheader").count() == len(rows)
+    assert table.get_by_role("cell").count() == len(rows) * (len(showing.COLUMNS) - 1)
+    block = table.get_by_role("row").nth(1).evaluate("row => getComputedStyle(row).display")
+    assert block == ("block" if width == 390 else "table-row")
+
+
+def test_on_a_phone_every_cell_says_what_it_is(open_page: OpenPage) -> None:
+    page = open_page(390).page
+    before = "cell => getComputedStyle(cell, '::before').content"
+    for place, column in enumerate(showing.COLUMNS[2:], start=1):
+        cell = page.locator(".scoreboard tbody tr").first.locator("td").nth(place)
+        assert cell.evaluate(before).replace('" "', "").startswith(f'"{column}')
+    size = page.locator(".scoreboard tbody td").first.evaluate("cell => getComputedStyle(cell).fontSize")
+    assert float(size.removesuffix("px")) >= 13
+
+
+def test_verdicts_are_marks_and_words(open_page: OpenPage, rows: Any) -> None:
+    cells = open_page().page.locator(".scoreboard tbody tr td:nth-of-type(1)").all_inner_texts()
+    assert cells == [f"{showing.MARKS[row.judged.verdict]} {row.judged.verdict}" for row in rows]
+
+
+def test_details_open_by_the_keyboard_without_a_script(open_page: OpenPage) -> None:
+    page = open_page().page
+    details = page.locator(".scoreboard details").first
+    details.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert details.get_attribute("open") is not None
+    assert details.locator("li").first.is_visible()
+
+
+def test_it_filters_in_the_output_of_a_notebook(
+    browser: Any, monkeypatch: pytest.MonkeyPatch, rows: Any
+) -> None:
+    outputs: list[Any] = []
+    monkeypatch.setattr(showing, "display", outputs.append)
+    scoreboard.show(rows)
+    page = browser.new_page()
+    page.route("**", lambda route: route.abort())
+    insert = """html => {
+        const frame = document.createElement("iframe");
+        frame.srcdoc = html;
+        document.body.append(frame);
+    }"""
+    page.evaluate(insert, outputs[0].data)
+    frame = page.frame_locator("iframe")
+    frame.locator("[data-filter=verdict]").select_option("does-not-hold")
+    count = sum(row.judged.verdict == "does not hold" for row in rows)
+    assert frame.locator("[role=status]").inner_text() == f"{count} of {len(rows)} claims shown."
+    page.close()
