@@ -130,7 +130,7 @@ def test_it_is_accessible(open_page: OpenPage, width: int, scheme: str) -> None:
 
 
 def test_it_offers_colab_if_and_only_if_there_is_a_pair(open_page: OpenPage, name: str) -> None:
-    links = open_page().page.locator("a[href*='colab.research.google.com']").all()
+    links = open_page().page.locator(".dropdown-launch-buttons a[href*='colab.research.google.com']").all()
     found = {str(link.get_attribute("href")).rpartition(f"/blob/{BOOK.branch}/")[2] for link in links}
     assert found == ({f"{name}.ipynb"} if name in BOOK.chapters else set())
     assert all((BOOK.root / path).is_file() for path in found)
