@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.book import Book, read_json
+from tools.execute import file_digest
 
 STATUS = "book/appendix/status"
 STATUS_TABLE = re.compile(r'(<div id="execution-status"[^>]*>).*?(</div>)', re.DOTALL)
@@ -20,13 +22,29 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same files then make the same zip
 
 
 def publish(book: Book) -> None:
-    """Add all of it to a finished build; what does not belong to this book is left out."""
+    """Add all of it to a finished build, unless that is done and nothing has changed since.
+
+    What does not belong to this book is left out.
+    """
+    stamp = book.build / ".published-with"
+    if stamp.exists() and stamp.read_text() == state_of(book):
+        return
     if SCOREBOARD in book.pages:
         publish_claims(book)
     if STATUS in book.pages:
         publish_status(book)
         publish_card(book)
     publish_zip(book)
+    stamp.write_text(state_of(book))
+
+
+def state_of(book: Book) -> str:
+    """sha256 of the built files (a build writes some anew all the same) and of what they were computed with."""
+    files = sorted(file for file in book.html.rglob("*") if file.is_file())
+    lines = [f"{file} {file_digest(file)}" for file in files]
+    lines.append(status_table(book, read_json(book.provenance)))
+    lines += [book.executed_with.read_text()] if book.executed_with.exists() else []
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def publish_claims(book: Book) -> None:

@@ -105,6 +105,19 @@ def test_the_first_use_of_a_term_explains_it(built: Book) -> None:
     assert Terms(html_of(built, "book/appendix/glossary")).found == []
 
 
+def test_nothing_is_added_twice(built: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish.publish(built)
+    packed = []
+    monkeypatch.setattr(publish, "publish_zip", packed.append)
+    publish.publish(built)
+    assert packed == []
+    (built.html / "new.html").write_text("<p>new</p>")
+    publish.publish(built)
+    assert packed == [built]
+    (built.html / "new.html").unlink()
+    (built.build / ".published-with").unlink()
+
+
 @pytest.mark.browser
 def test_a_definition_shows_when_the_keyboard_is_on_its_term(built: Book, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 800})
