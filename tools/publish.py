@@ -39,7 +39,7 @@ def publish(book: Book) -> None:
 
 
 def state_of(book: Book) -> str:
-    """sha256 of the built files (a build writes some anew all the same) and of what they were computed with."""
+    """sha256 of the built files, contents and not times, and of what they were computed with."""
     files = sorted(file for file in book.html.rglob("*") if file.is_file())
     lines = [f"{file} {file_digest(file)}" for file in files]
     lines.append(status_table(book, read_json(book.provenance)))
