@@ -113,8 +113,8 @@ class KernelMatrix:
     def times(self, coefficients: Tensor) -> Tensor:
         """(n,) values times (m,) coefficients."""
         if self.values is not None:
-            return self.values @ coefficients
-        return torch.cat([self.rows(rows) @ coefficients for rows in self.blocks()])
+            return _product(self.values, coefficients)
+        return torch.cat([_product(self.rows(rows), coefficients) for rows in self.blocks()])
 
     def top_eigenvalue(self) -> float:
         """Largest eigenvalue of a square matrix, by Lanczos iteration, to a relative 1e-4."""
@@ -201,13 +201,14 @@ def train(
         raise ValueError(f"task must have 2 classes, got {task.num_classes}")
     batches = list(matrix.blocks(settings.batch_size or len(task.x)))
     rate = learning_rate(settings, top=top, samples=len(task.x))
-    coefficients, recorded, rows = torch.zeros(len(task.x)), set(settings.recorded), []
+    coefficients, targets = torch.zeros(len(task.x)), _targets(task.given, settings.loss)
+    recorded, rows = set(settings.recorded), []
     for epoch in tqdm(range(settings.epochs + 1), desc=settings.loss, unit="epoch", disable=not progress):
         if epoch > 0:
             for number in np.random.default_rng([seed, epoch]).permutation(len(batches)):
                 batch = batches[number]
-                slopes = _slopes(matrix.rows(batch) @ coefficients, task.given[batch], settings.loss)
-                coefficients[batch] -= rate * slopes
+                outputs = _product(matrix.rows(batch), coefficients)
+                coefficients[batch].sub_(_slopes(outputs, targets[batch], settings.loss), alpha=rate)
         if epoch in recorded:
             outputs = matrix.times(coefficients)
             if not torch.isfinite(outputs).all():
@@ -269,15 +270,23 @@ def _samples(outputs: Tensor, labels: Tensor, loss: str) -> dict[str, Tensor]:
     if loss == "logistic":
         losses, residuals = metrics.sample_losses(logits, labels), metrics.sample_residuals(logits, labels)
         return {"error": errors, "loss": losses, "residual": residuals}
-    residuals = _slopes(outputs, labels, loss).abs()
+    residuals = _slopes(outputs, _targets(labels, loss), loss).abs()
     return {"error": errors, "loss": residuals**2 / 2, "residual": residuals}
 
 
-def _slopes(outputs: Tensor, labels: Tensor, loss: str) -> Tensor:
+def _targets(labels: Tensor, loss: str) -> Tensor:
+    """(b,) what the outputs are compared with: labels of plus and minus one, or of zero and one."""
+    return (2 * labels - 1 if loss == "squared" else labels).float()
+
+
+def _slopes(outputs: Tensor, targets: Tensor, loss: str) -> Tensor:
     r"""(b,) derivatives $\ell'$ of the losses by the outputs."""
-    if loss == "squared":
-        return outputs - (2 * labels - 1)
-    return torch.sigmoid(outputs) - labels
+    return (outputs if loss == "squared" else torch.sigmoid(outputs)) - targets
+
+
+def _product(matrix: Tensor, vector: Tensor) -> Tensor:
+    """(b, n) values times (n,) coefficients, by NumPy: here PyTorch would use one core only."""
+    return torch.from_numpy(matrix.numpy() @ vector.numpy())
 
 
 def _centred(x: Tensor, training: Tensor) -> Tensor:
