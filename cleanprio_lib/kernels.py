@@ -110,11 +110,16 @@ class KernelMatrix:
         for start in range(0, len(self.x), size):
             yield slice(start, min(start + size, len(self.x)))
 
-    def times(self, coefficients: Tensor) -> Tensor:
-        """(n,) values times (m,) coefficients."""
+    def times(self, coefficients: Tensor, rows: slice | None = None) -> Tensor:
+        """(b,) values of some rows, or of all (n,), times (m,) coefficients.
+
+        What is held is multiplied by NumPy: PyTorch's product of a matrix and a vector keeps to one core.
+        """
         if self.values is not None:
-            return _product(self.values, coefficients)
-        return torch.cat([_product(self.rows(rows), coefficients) for rows in self.blocks()])
+            values = self.values if rows is None else self.values[rows]
+            return torch.from_numpy(values.numpy() @ coefficients.numpy())
+        blocks = self.blocks() if rows is None else [rows]
+        return torch.cat([self.rows(block) @ coefficients for block in blocks])
 
     def top_eigenvalue(self) -> float:
         """Largest eigenvalue of a square matrix, by Lanczos iteration, to a relative 1e-4."""
@@ -207,7 +212,7 @@ def train(
         if epoch > 0:
             for number in np.random.default_rng([seed, epoch]).permutation(len(batches)):
                 batch = batches[number]
-                outputs = _product(matrix.rows(batch), coefficients)
+                outputs = matrix.times(coefficients, batch)
                 coefficients[batch].sub_(_slopes(outputs, targets[batch], settings.loss), alpha=rate)
         if epoch in recorded:
             outputs = matrix.times(coefficients)
@@ -282,11 +287,6 @@ def _targets(labels: Tensor, loss: str) -> Tensor:
 def _slopes(outputs: Tensor, targets: Tensor, loss: str) -> Tensor:
     r"""(b,) derivatives $\ell'$ of the losses by the outputs."""
     return (outputs if loss == "squared" else torch.sigmoid(outputs)) - targets
-
-
-def _product(matrix: Tensor, vector: Tensor) -> Tensor:
-    """(b, n) values times (n,) coefficients, by NumPy: here PyTorch would use one core only."""
-    return torch.from_numpy(matrix.numpy() @ vector.numpy())
 
 
 def _centred(x: Tensor, training: Tensor) -> Tensor:
