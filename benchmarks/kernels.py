@@ -8,14 +8,16 @@ ratio of two wall times measured in this run, on all cores:
 - *matrix*: all kernel values of the training set, by `kernels.KernelMatrix` against scikit-learn
   (`rbf_kernel`, and for the Laplacian kernel `Matern(nu=0.5)`: its `laplacian_kernel` is of sums of absolute
   differences);
-- *held*: epochs of mini-batch descent on a matrix that is in memory, against the same bare loop in NumPy on
-  scikit-learn's matrix: as fast, but for a tenth that measuring may take;
+- *held*: the matrix and then epochs of mini-batch descent on it in memory, against the bare loop in NumPy on
+  scikit-learn's matrix;
 - *streamed*: epochs with nothing kept, against the same loop that asks scikit-learn for each batch's rows.
 
 Why that is fair. All take the same batches in the same order and as many steps; none takes measurements but
 ours, which takes two. scikit-learn computes in float64 and leaves no choice with `Matern`; `rbf_kernel` is
 given float32 inputs, and so are the loops after it. Contestants take turns in one process; what is claimed is
 the ratio of the fastest repeats, and the largest difference between the coefficients' outputs is printed.
+The held descent by itself is shown without a claim: both loops wait for the same product by NumPy, to which
+ours adds its measurements and some 20 microseconds a step.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ SEED = 0
 BATCH = 256
 TESTS = 100
 HELD_FACTOR = 10
-LEAST = {"matrix": 1.0, "held": 0.9, "streamed": 1.0}
+LEAST = {"matrix": 1.0, "held": 1.0, "held, descent alone": None, "streamed": 1.0}
 Array = NDArray[np.floating]
 
 
@@ -116,8 +118,12 @@ def pairs(given: Problem) -> dict[str, tuple[Callable[[], Any], Callable[[], Any
     return {
         "matrix": (lambda: given.matrix(held=True), lambda: given.rows(x)),
         "held": (
+            lambda: our_descent(longer, given.matrix(held=True), test),
+            lambda: plain_descent(longer, given.rows(x).__getitem__),
+        ),
+        "held, descent alone": (
             lambda: our_descent(longer, ours, test),
-            lambda: plain_descent(longer, lambda batch: theirs[batch]),
+            lambda: plain_descent(longer, theirs.__getitem__),
         ),
         "streamed": (
             lambda: our_descent(given, streamed, test),
@@ -138,15 +144,15 @@ def benchmark(samples: int, epochs: int, repeats: int) -> pd.DataFrame:
                 for which in order:
                     times[which].append(_seconds(contestants[which]))
             ours, competitor = min(times[0]), min(times[1])
-            ratio = competitor / ours
+            ratio, least = competitor / ours, LEAST[what]
             claims.append(
                 {
                     "what": f"{kernel}: {what}",
                     "ours": ours,
                     "competitor": competitor,
                     "ratio": ratio,
-                    "must": f"≥ {LEAST[what]:.1f}",
-                    "reached": "yes" if ratio >= LEAST[what] else "no",
+                    "must": "" if least is None else f"≥ {least:.1f}",
+                    "reached": "" if least is None else "yes" if ratio >= least else "no",
                 }
             )
     return pd.DataFrame(claims)
