@@ -30,7 +30,7 @@ class FlowSettings:
         times: how many, evenly spaced in their logarithm.
         draws: of the noise, with which the flow is solved as well.
         train_samples, test_samples: the first images of the two digits; None for all.
-        rows: first training samples over which the mean errors of the subsets are taken; None for all.
+        rows: first training samples over which errors of the subsets are taken; None for all.
         classes: two digits.
         dataset: for `data.load`.
     """
@@ -41,7 +41,7 @@ class FlowSettings:
     first: float = 0.1
     last: float = 1e5
     times: int = 40
-    draws: int = 100
+    draws: int = 400
     train_samples: int | None = 2_000
     test_samples: int | None = 1_000
     rows: int | None = 1_000
@@ -71,7 +71,9 @@ def kernel_errors(settings: FlowSettings, *, seed: int, split: data.Split) -> pd
         times = np.geomspace(settings.first, settings.last, settings.times) / flow.values[-1]
         for level in settings.levels:
             mean = _mean_errors(flow, projected, task, level, times, settings.rows)
-            drawn = drawn_errors(flow, projected, task, level, times, draws=settings.draws, seed=seed)
+            drawn = drawn_errors(
+                flow, projected, task, level, times, draws=settings.draws, seed=seed, rows=settings.rows
+            )
             frame = mean.join(drawn)
             frame.insert(0, "kernel", kernel)
             frame.insert(1, "level", level)
@@ -105,6 +107,7 @@ def drawn_errors(
     *,
     draws: int,
     seed: int,
+    rows: int | None = None,
 ) -> pd.DataFrame:
     """Errors of the flow on some draws of the noise, a row for each time: mean and central 95 %.
 
@@ -114,14 +117,15 @@ def drawn_errors(
         level: of the noise.
         times: (T,).
         draws: how many, of seeds that depend on `seed`.
+        rows: first training samples over which errors of the subsets are taken; None for all.
     """
     true, true_test = task.true.numpy(), task.y_test.numpy()
     own = np.random.default_rng([seed, 1]).integers(2**31, size=draws)
     given = np.stack([noise.uniform(true, level, num_classes=2, seed=int(one)).given for one in own], axis=1)
-    wrong = given != true[:, None]
-    rows = []
+    wrong = (given != true[:, None])[:rows]
+    records = []
     for time in times:
-        errors = (flow.outputs(2 * given - 1, time) > 0) != given
+        errors = ((flow.outputs(2 * given - 1, time) > 0) != given)[:rows]
         test = (flow.predictions(projected, 2 * given - 1, time) > 0) != true_test[:, None]
         found = {
             "clean_error": (errors & ~wrong).sum(axis=0) / (~wrong).sum(axis=0),
@@ -131,8 +135,8 @@ def drawn_errors(
         row = {f"drawn_{name}": values.mean() for name, values in found.items()}
         for side, quantile in zip(("low", "high"), QUANTILES, strict=True):
             row |= {f"{side}_{name}": np.quantile(values, quantile) for name, values in found.items()}
-        rows.append(row)
-    return pd.DataFrame(rows)
+        records.append(row)
+    return pd.DataFrame(records)
 
 
 def _mean_errors(

@@ -78,6 +78,24 @@ def test_mean_errors_are_the_theorys_and_drawn_ones_those_of_draws(stand_in):
             assert (row.low_noisy_error, row.high_noisy_error) == pytest.approx((low, high))
 
 
+def test_lines_and_draws_are_of_the_same_samples(stand_in):
+    some = replace(FLOW, kernels=("laplacian",), levels=(0.4,), rows=25)
+    found = kernel_errors.kernel_errors(some, seed=0, split=stand_in).iloc[1]
+    task = two_digits(stand_in, (7, 9), 0.4, seed=0, train_samples=40, test_samples=20)
+    true = task.true.numpy()
+    flow, projected = kernel_errors.solved(task, "laplacian")
+    wanted = theory.flow_errors(
+        flow, true, projected, task.y_test.numpy(), 0.4, [found.time], rows=np.arange(25)
+    )
+    assert found.clean_error == pytest.approx(wanted.clean_error[0])
+    errors = []
+    for seed in np.random.default_rng([0, 1]).integers(2**31, size=30):
+        given = noise.uniform(true, 0.4, num_classes=2, seed=int(seed)).given
+        mistaken = (flow.outputs(2 * given - 1, found.time) > 0) != given
+        errors.append(mistaken[:25][given[:25] == true[:25]].mean())
+    assert found.drawn_clean_error == pytest.approx(np.mean(errors))
+
+
 def test_kernels_that_are_solved(stand_in):
     task = two_digits(stand_in, (7, 9), 0.2, seed=0, train_samples=25, test_samples=10)
     x, x_test = task.x.double().numpy(), task.x_test.double().numpy()
