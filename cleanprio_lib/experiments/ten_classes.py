@@ -65,7 +65,7 @@ EXPERIMENTS = (
             train_samples=12_000,
             test_samples=5_000,
             training=TrainingSettings(
-                epochs=100, batch_size=512, learning_rate=0.1, record_every=5, dense_epochs=30, measured=3_000
+                epochs=200, batch_size=512, learning_rate=0.1, record_every=5, dense_epochs=30, measured=3_000
             ),
         ),
         quick=replace(
