@@ -29,6 +29,8 @@ All loops take turns in one process, ours and the bare one epoch by epoch, and w
 repeat to repeat. What is claimed is the ratio of the fastest repeats' wall times: other work on a machine
 only ever adds to them. Medians stand beside it, and the process's own CPU time, which suffers less from a
 loaded machine but does not see a core that idles, as one does while the usual loop makes its tensors.
+
+The ResNet-9, which wants a GPU, has `benchmarks/resnet.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,12 +106,13 @@ class Timing:
 
 
 class UsualImages:
-    """Images as torchvision's MNIST hands them out: for each item a PIL image, transformed, and a label."""
+    """Images as data sets of torchvision hand them out: for each a PIL image, transformed, and a label."""
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         from PIL import Image
 
-        self.images = (x[:, 0] * 255).round().to(torch.uint8).contiguous()
+        pixels = (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        self.images = (pixels[..., 0] if x.shape[1] == 1 else pixels).contiguous()
         self.labels = y
         self.as_image = Image.fromarray
         self.transform = import_torchvision().transforms.ToTensor()
@@ -121,7 +124,9 @@ class UsualImages:
         return self.transform(self.as_image(self.images[index].numpy())), int(self.labels[index])
 
 
-def usual_epoch(model: nn.Module, loader: Any, optimizer: torch.optim.Optimizer, loss_of: nn.Module) -> None:
+def usual_epoch(
+    model: nn.Module, loader: Iterable[Any], optimizer: torch.optim.Optimizer, loss_of: nn.Module
+) -> None:
     """An epoch as tutorials write it."""
     model.train()
     for x, y in loader:

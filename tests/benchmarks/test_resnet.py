@@ -1,0 +1,89 @@
+"""The benchmark of the ResNet-9, at a size that measures nothing: what it counts, and what it compares."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import resnet as bench
+from cleanprio_lib import experiments
+from cleanprio_lib.checkpoints import threads
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other are slow where other tests run beside these."""
+    with threads(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "claims.json"
+    bench.main(["--images", "12", "--repeats", "1", "--device", "cpu", "--out", str(path)])
+    return pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["claims"])
+
+
+def test_on_a_cpu_all_is_measured_and_nothing_claimed(written):
+    assert len(written) == 3
+    assert (written[["ours", "competitor", "ratio"]] > 0).all(axis=None)
+    assert (written.must == "").all()
+    assert (written.reached == "").all()
+
+
+def test_a_ratio_is_of_both_numbers(written):
+    share, speed, seconds = written.to_dict("records")
+    assert share["ratio"] == pytest.approx(share["ours"] / share["competitor"])
+    assert speed["ratio"] == pytest.approx(speed["ours"] / speed["competitor"])
+    assert seconds["ratio"] == pytest.approx(1 / speed["ratio"])
+    assert seconds["ours"] * speed["ours"] == pytest.approx(bench.CIFAR_IMAGES)
+
+
+def test_what_a_gpu_must_reach():
+    row = bench._row("speed", 10.0, 2.0, 5.0, True, 5.0)
+    assert (row["must"], row["reached"]) == ("≥ 5", "yes")
+    assert bench._row("speed", 9.0, 2.0, 4.5, True, 5.0)["reached"] == "no"
+
+
+def test_flops_are_those_of_convolutions_and_the_linear_layer():
+    """By hand: pixels of the output times products a pixel; each product is two operations, thrice over."""
+    width, products = 64, 0
+    for fan_in, fan_out, side in (
+        (3, width, 32),
+        (width, 2 * width, 32),
+        (2 * width, 2 * width, 16),
+        (2 * width, 2 * width, 16),
+        (2 * width, 4 * width, 16),
+        (4 * width, 4 * width, 8),
+        (4 * width, 4 * width, 4),
+        (4 * width, 4 * width, 4),
+    ):
+        products += 9 * fan_in * fan_out * side**2
+    products += 16 * width * 10
+    images = 9 * 3 * width * 32**2  # nobody asks for the gradient by the images
+    assert bench.flops_of_an_image(4) == pytest.approx(2 * (3 * products - images), rel=1e-6)
+
+
+def test_both_train_the_same_net_on_the_same_images():
+    """Each sees every image once in an epoch, in batches of the paper's size."""
+    task = bench.random_images(20, CPU)
+    settings = experiments.settings_of(bench.EXPERIMENT, "paper").training
+    assert settings.batch_size == 512
+    seen = []
+    with bench.usual_epochs(task, settings) as usual:
+        hook = torch.nn.modules.module.register_module_forward_pre_hook(
+            lambda module, inputs: seen.append(inputs[0]) if isinstance(module, torch.nn.Sequential) else None
+        )
+        usual()
+        theirs = next(x for x in seen if x.shape[1:] == (3, 32, 32))
+        seen.clear()
+        bench.our_epochs(task, settings)()
+        ours = next(x for x in seen if x.shape[1:] == (3, 32, 32))
+        hook.remove()
+    assert len(ours) == len(theirs) == 20
+    wanted = task.x.flatten(1).sum(1).sort().values
+    torch.testing.assert_close(ours.flatten(1).sum(1).sort().values, wanted)
+    torch.testing.assert_close(theirs.flatten(1).sum(1).sort().values, wanted, rtol=0, atol=3072 / 255 / 2)
