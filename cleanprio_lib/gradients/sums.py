@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
 from cleanprio_lib.gradients.capture import CapturedNet
+from cleanprio_lib.gradients.records import SUMMED
 
 MEMORY = 1024.0
 SHORT = 1e-20  # a squared norm from which on entries whose squares float32 does not hold do not matter
@@ -17,8 +20,9 @@ def inner_products(sums: Sums, *, dim: int) -> Tensor:
     grams = []
     for value in sums.values():
         vectors, size = _scaled(value.movedim(dim, 0))
-        rows = [_dots(vectors, vector) for vector in vectors]
-        grams.append(torch.stack(rows).permute(2, 0, 1) * size[:, :, None] * size[:, None, :])
+        parts = vectors.flatten(2).transpose(0, 1).split(SUMMED, dim=2)
+        gram = reduce(torch.add, (torch.bmm(part, part.mT).double() for part in parts))
+        grams.append(gram * size[:, :, None] * size[:, None, :])
     return torch.stack(grams).sum(0)
 
 
