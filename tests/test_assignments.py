@@ -5,15 +5,18 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
-from cleanprio_lib import checks
-from cleanprio_lib.checks import checking
+from cleanprio_lib import checks, models
+from cleanprio_lib.checks import checking, given
 from cleanprio_lib.checks.checking import NOT_WRITTEN, Assignment, Check, Question, judged, run, score
 from cleanprio_lib.grading.grader import hidden_checks
+from cleanprio_lib.grading.submissions import Cell, Submission, read
 from tools import assignments
 from tools.book import Book
 from tools.references import Index
@@ -125,6 +128,57 @@ def test_it_says_what_a_student_must_know_first(number):
     kinds = [bool(question.function) for question in assignment.questions]
     assert 3 <= sum(kinds) <= 5
     assert 3 <= len(kinds) - sum(kinds) <= 4
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_a_notebook_uses_of_the_library_is_listed(number):
+    """Graders remark on what students use beyond it."""
+    path, listed = assignments.student_file(BOOK, SOURCES[number]), set(checks.ASSIGNMENTS[number].library)
+    assert read(path, folder=path.parent).library == listed
+    solved = Cell(
+        1, "code", "\n".join(cell.source for cell in code(assignments.solution_notebook(SOURCES[number])))
+    )
+    assert Submission(path, "", "", (), "", (solved,)).library == listed
+
+
+def test_no_notebook_answers_another_ones_question():
+    """A function that one notebook asks for is defined in no other."""
+    wanted = {question.function: number for number in NUMBERS for question in graded(number).questions}
+    for number in NUMBERS:
+        trees = [ast.parse(cell.source) for cell in code(student(number)) if "%pip" not in cell.source]
+        defined = {
+            node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+        }
+        assert {name for name in defined if wanted.get(name, number) != number} == set()
+
+
+def test_what_is_given_instead_is_right():
+    net, x = models.fully_connected(3, 5, depth=3, seed=1).double(), torch.randn(4, 3, dtype=torch.float64)
+    rows = given.arrows(net, x)
+    for row, one in zip(rows, x, strict=True):
+        net.zero_grad()
+        net(one[None]).sum().backward()
+        torch.testing.assert_close(row, torch.cat([part.grad.flatten() for part in net.parameters()]))
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_ten_classes_is_larger_where_there_is_a_gpu(has_gpu):
+    """Device and sizes as the notebook chooses them, on a machine that is said to have a GPU or none."""
+    cells = [cell.source for cell in code(student(4)) if "%pip" not in cell.source]
+    choosing = re.compile(r"^(?:device|sizes|count, tests, epochs, batch_size) = .*$", re.MULTILINE)
+    chosen = {"torch": SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: has_gpu))}
+    exec("\n".join(line for source in cells for line in choosing.findall(source)), chosen)
+    assert chosen["device"] == ("cuda" if has_gpu else "cpu")
+    assert (chosen["count"], chosen["tests"], chosen["epochs"]) == chosen["sizes"][chosen["device"]][:3]
+    larger, smaller = chosen["sizes"]["cuda"], chosen["sizes"]["cpu"]
+    assert all(big > small for big, small in zip(larger, smaller, strict=True))
+    for used in (
+        "[:count]",
+        "[:tests]",
+        "TrainingSettings(epochs=epochs, batch_size=batch_size",
+        ").to(device)",
+    ):
+        assert used in "\n".join(cells)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -43,8 +43,10 @@ TO_WRITE = {"code": "...  # your code", "markdown": "*Write here.*\n"}
 HOW = """\
 Write what is missing where it says `raise NotImplementedError`, and run the cell below it: a line with a ✓ is
 right, one with a ✗ says what is not. These are the checks that you see; others, with other inputs, run when
-the notebook is graded. Keep the names of the functions and of their arguments, and the lines *Answer to …*;
-add as many cells as you like."""
+the notebook is graded. A cell that uses a function which is not written yet stops with a
+`NotImplementedError`; that is as it should be. Keep the names of the functions and of their arguments, and
+the lines *Answer to …*; add as many cells as you like. Before you hand in, run everything once from top to
+bottom (in Colab: *Runtime, Restart session and run all*): that is what happens when it is graded."""
 
 
 class AssignmentError(ValueError):

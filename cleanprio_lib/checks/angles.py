@@ -65,6 +65,7 @@ ASSIGNMENT = Assignment(
     number=1,
     title="Angles",
     minutes=75,
+    library=("figures", "models"),
     questions=(
         Question(
             id="1.1",

@@ -106,6 +106,7 @@ ASSIGNMENT = Assignment(
     number=3,
     title="Binary dynamics",
     minutes=90,
+    library=("data", "figures", "models", "noise", "pages"),
     questions=(
         Question(
             id="3.1",

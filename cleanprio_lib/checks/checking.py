@@ -105,12 +105,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Assignment:
-    """An assignment: `minutes` is what a student needs for it."""
+    """An assignment.
+
+    Attributes:
+        number: from 1.
+        title: in a few words.
+        minutes: what a student needs for it.
+        questions: in their order.
+        library: parts of the library that its notebook uses, but for the checks themselves.
+    """
 
     number: int
     title: str
     minutes: int
     questions: tuple[Question, ...]
+    library: tuple[str, ...] = ()
 
     @property
     def points(self) -> int:

@@ -110,6 +110,7 @@ ASSIGNMENT = Assignment(
     number=2,
     title="Noise and gradients",
     minutes=90,
+    library=("checks.given", "data", "figures", "models", "pages"),
     questions=(
         Question(
             id="2.1",

@@ -90,6 +90,7 @@ ASSIGNMENT = Assignment(
     number=4,
     title="Ten classes",
     minutes=90,
+    library=("data", "figures", "metrics", "models", "noise", "pages", "training"),
     questions=(
         Question(
             id="4.1",

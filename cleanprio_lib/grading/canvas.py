@@ -23,7 +23,8 @@ def export(
 ) -> int:
     """Write the gradebook's students with their totals; returns how many have one.
 
-    A student whose questions judged by hand are not filled in yet keeps what Canvas has.
+    A student whose questions judged by hand are not filled in yet keeps what Canvas has. A column that the
+    gradebook does not have gets the assignment's points in Canvas's row for them.
 
     Args:
         gradebook: exported by Canvas.
@@ -57,7 +58,11 @@ def export(
             for row in rows:
                 points = totals.get(row["ID"].strip()) if row["ID"] else None
                 found += points is not None
-                text = row.get(column, "") if points is None else number(points)
+                text = row.get(column, _possible(row, assignment)) if points is None else number(points)
                 writer.writerow({**{head: row[head] for head in kept}, column: text})
         temporary.chmod(0o644)
     return found
+
+
+def _possible(row: Mapping[str, str], assignment: Assignment) -> str:
+    return str(assignment.points) if row["Student"].strip() == "Points Possible" else ""

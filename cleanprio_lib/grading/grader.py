@@ -224,7 +224,8 @@ def _all(
             free.put(where)
 
     with ExitStack() as stack, threads(1):
-        sandboxes = [stack.enter_context(one) for one in [first, *(new() for _ in range(workers - 1))]]
+        sandboxes = [stack.enter_context(first)]
+        sandboxes += [stack.enter_context(new()) for _ in range(workers - 1)]
         for one in sandboxes:
             free.put(one)
         pool = ThreadPoolExecutor(workers)

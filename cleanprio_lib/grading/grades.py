@@ -166,7 +166,7 @@ def write_table(
         by_hand: what the teacher has filled in, by student's key and column; it stays.
     """
     files.table.parent.mkdir(parents=True, exist_ok=True)
-    remarks = _remarks(graded)
+    remarks = _remarks(graded, assignment)
     with atomic_path(files.table) as temporary:
         # With the mark at the beginning that spreadsheets need to read it as UTF-8.
         with temporary.open("w", encoding="utf-8-sig", newline="") as file:
@@ -235,7 +235,7 @@ def _row(one: Graded, assignment: Assignment, by_hand: Mapping[str, str]) -> dic
     return row
 
 
-def _remarks(graded: Sequence[Graded]) -> dict[str, str]:
+def _remarks(graded: Sequence[Graded], assignment: Assignment) -> dict[str, str]:
     """What a teacher may want to know of a submission besides its points."""
     remarks: dict[str, str] = {}
     for one in graded:
@@ -251,6 +251,8 @@ def _remarks(graded: Sequence[Graded]) -> dict[str, str]:
             said.append(f"gives the same name, {own.declared!r}, as {', '.join(namesakes)}")
         if own.problem is None and not own.declared and own.cells:
             said.append("gives no name in the notebook")
+        if more := own.library - {*assignment.library}:
+            said.append(f"names of the library what the notebook does not: {', '.join(sorted(more))}")
         remarks[own.key] = "; ".join(said)
     return remarks
 

@@ -7,7 +7,8 @@ has imported torch and forked need not import it again. The order is
     furnish(view)   # in that child: what it can see of the files
     surrender()     # in that child, before anything of a student's runs
 
-An ordinary user's process makes a user namespace first. Root's does not, and becomes a user that nobody is.
+An ordinary user's process makes a user namespace first. Root's does not, and becomes a user that nobody is;
+but for the root of a container that has few users, who does as ordinary users do.
 
 Source: namespaces(7), pivot_root(2), mount_setattr(2), capabilities(7).
 """
@@ -16,8 +17,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +44,11 @@ PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 MOUNT_SETATTR = 442
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
+FIRST_UNUSED_USER, UNUSED_USERS = 1_900_000_000, 10**6  # far above what systems give to people and services
+REFUSALS = {
+    errno.ENOSPC: "the system allows no more of them (/proc/sys/user/max_*_namespaces)",
+    errno.EPERM: "the system forbids them to this user",
+}
 
 
 @dataclass(frozen=True)
@@ -62,24 +70,35 @@ class View:
     size: int
 
 
+def stranger() -> int | None:
+    """Number of a user that nobody is, for root to become; None for others, or where there is none."""
+    if os.geteuid() != 0:
+        return None
+    maps = [Path(f"/proc/self/{name}_map") for name in ("uid", "gid")]
+    if not all(path.exists() and _maps_strangers(path.read_text()) for path in maps):
+        return None
+    return FIRST_UNUSED_USER + random.randrange(UNUSED_USERS)
+
+
 def separate(*, user: int | None) -> None:
     """Leave the other processes, the network and the mounts; the next child is process 1 of its own system.
 
     Args:
-        user: number of the user that root becomes; None for a user who is not root.
+        user: number of the user that root becomes (`stranger`); None for one who makes a user namespace.
 
     Raises:
         OSError: the system does not allow it.
     """
     own = NEW_MOUNTS | NEW_PID | NEW_NET | NEW_IPC | NEW_UTS
-    if user is not None:
-        return _call("unshare", own)
     own_user, group = os.geteuid(), os.getegid()
-    _call("unshare", own | NEW_USER)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{own_user} {own_user} 1")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    return None
+    try:
+        _call("unshare", own if user is not None else own | NEW_USER)
+    except OSError as error:
+        raise OSError(f"no new namespaces: {REFUSALS.get(error.errno or 0, error.strerror)}") from error
+    if user is None:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{own_user} {own_user} 1")
+        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
 
 
 def furnish(view: View) -> None:
@@ -138,6 +157,13 @@ def may_be_traced(allowed: bool) -> None:
 def unreadable(paths: Sequence[str]) -> list[str]:
     """Those of the paths that this process cannot read."""
     return [path for path in paths if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0))]
+
+
+def _maps_strangers(text: str) -> bool:
+    """Whether all strangers are in one line of a uid_map: first number inside, first outside, how many."""
+    ranges = [[int(number) for number in line.split()] for line in text.splitlines()]
+    last = FIRST_UNUSED_USER + UNUSED_USERS
+    return any(first <= FIRST_UNUSED_USER and last <= first + count for first, _, count in ranges)
 
 
 def _room(view: View, folder: str) -> None:

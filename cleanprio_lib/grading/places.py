@@ -38,10 +38,12 @@ def shown() -> list[str]:
 
 
 def outermost(paths: Sequence[str]) -> list[str]:
-    """Those that there are and that lie in no other, sorted."""
+    """Those that there are and that lie in no other, sorted; what lies below a link, where it really is."""
+    whole = {os.path.abspath(path) for path in paths if os.path.lexists(path)}
+    links = [path for path in whole if os.path.islink(path)]
     found: list[str] = []
-    for path in sorted({os.path.abspath(path) for path in paths if os.path.lexists(path)}):
-        if not any(lies_in(path, one) and not os.path.islink(one) for one in found):
+    for path in sorted({_without(links, path) for path in whole}):
+        if not any(lies_in(path, one) for one in found):
             found.append(path)
     return found
 
@@ -113,6 +115,11 @@ def copy_font_list(folder: Path) -> None:
     for path in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):
         with contextlib.suppress(OSError):
             shutil.copy(path, folder)
+
+
+def _without(links: Sequence[str], path: str) -> str:
+    below = any(path != link and lies_in(path, link) for link in links)
+    return os.path.realpath(path) if below else path
 
 
 def _data() -> list[str]:

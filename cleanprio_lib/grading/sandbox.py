@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import random
 import shutil
 import signal
 import socket
@@ -26,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from cleanprio_lib.checks.checking import Value
-from cleanprio_lib.grading import places, transport
+from cleanprio_lib.grading import namespaces, places, transport
 from cleanprio_lib.grading.hosts import Host, UnavailableError
 from cleanprio_lib.grading.limits import Limits
 from cleanprio_lib.grading.places import HOME
+from cleanprio_lib.grading.temporary import Folder, remove
 
 NAMESPACES, BUBBLEWRAP, NONE = KINDS = ("namespaces", "bubblewrap", "none")
 GRACE = 3.0  # seconds after a limit, within which a process should have said that it was reached
-FIRST_UNUSED_USER = 1_900_000_000  # far above the numbers that systems give to people and services
 
 APART = (
     "Each notebook ran in a small system of its own ({}): an empty folder, no network, no other processes, "
@@ -116,7 +115,8 @@ class Sandbox:
                     raise ValueError(
                         f"notebooks must not see {one} and cannot run without {path}: keep them apart"
                     )
-        self._folder = Path(tempfile.mkdtemp(prefix="cleanprio-grade-"))
+        self._temporary = Folder()
+        self._folder = self._temporary.path
         self._fonts = self._folder / "fonts"
         self._fonts.mkdir()
         places.copy_font_list(self._fonts)
@@ -151,7 +151,7 @@ class Sandbox:
             if self.kind != NAMESPACES:
                 self._end_host()
             if self.kind == NONE:
-                _remove(home)
+                remove(home)
 
     def stop(self) -> None:
         """From another thread: end the submission that runs, and let no other begin."""
@@ -163,7 +163,7 @@ class Sandbox:
     def close(self) -> None:
         """End everything and remove the temporary files."""
         self._end_host()
-        _remove(str(self._folder))
+        self._temporary.close()
 
     def _start(self, home: str) -> tuple[socket.socket, socket.socket]:
         """The grader's ends of the channel and the leash of a new process."""
@@ -207,7 +207,7 @@ class Sandbox:
             "limits": dataclasses.asdict(self.limits),
             "home": home,
             "view": view if self.kind == NAMESPACES else None,
-            "user": FIRST_UNUSED_USER + random.randrange(10**6) if os.geteuid() == 0 else None,
+            "user": namespaces.stranger(),
             "needed": self._needed,
             "guarded": self._hidden if self.kind == NONE else None,
         }
@@ -235,6 +235,9 @@ def choose(wanted: str | None, *, limits: Limits, hidden: Sequence[Path] = ()) -
         except UnavailableError as error:
             reasons.append(f"{kind}: {error}")
             sandbox.close()
+        except BaseException:
+            sandbox.close()
+            raise
         else:
             return sandbox, reasons
     raise UnavailableError(f"no isolation of the kind {wanted or 'none'} here: {'; '.join(reasons)}")
@@ -285,18 +288,3 @@ def _let_go(leash: socket.socket) -> None:
         leash.settimeout(GRACE)
         while leash.recv(1 << 16):
             pass
-
-
-def _remove(folder: str) -> None:
-    """Remove a temporary folder, whatever a student did to the permissions in it."""
-
-    def open_up(remove: Any, path: str, _: object) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.chmod(path, 0o700)
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
-
-    shutil.rmtree(folder, onerror=open_up)

@@ -24,6 +24,11 @@ MOODLE = re.compile(r"(?P<name>[^_]+)_(?P<id>\d+)_assignsubmission_file_?", re.I
 # What file systems and browsers add to a name that is taken, and Drive to a copy.
 COPIES = re.compile(r"^(copy of|kopie van|kopie von|copie de|copia de)\s+|\s*\(\d+\)$|-\d+$", re.IGNORECASE)
 DECLARED = re.compile(r"""^student\s*=\s*(["'])(?P<name>.+?)\1\s*(#.*)?$""", re.MULTILINE)
+# Parts of the library that code names: "cleanprio_lib.theory", "from cleanprio_lib import checks, theory",
+# and what it takes from the checks.
+LIBRARY = re.compile(r"\bcleanprio_lib(?P<part>(?:\.\w+)*)(?:\s+import\s+(?P<names>\([^)]*\)|[^\n;#]+))?")
+OF_CHECKS = re.compile(r"\bchecks\.(?P<name>\w+)")
+EVERYONES = {"", "checks", "checks.check", "checks.seed_of"}
 UNCHANGED = "your name or number"  # how the name begins in the notebook that students get
 
 
@@ -74,6 +79,13 @@ class Submission:
         found = (DECLARED.search(cell.source) for cell in self.cells if cell.kind == "code")
         name = next((match["name"].strip() for match in found if match), "")
         return "" if name.startswith(UNCHANGED) else name
+
+    @property
+    def library(self) -> set[str]:
+        """Parts of the library that the code names, such as "theory", but for those that are everyone's."""
+        return {
+            part for cell in self.cells if cell.kind == "code" for part in _parts(cell.source)
+        } - EVERYONES
 
     @property
     def student(self) -> str:
@@ -146,6 +158,18 @@ def whose(path: Path) -> tuple[str, str, tuple[int, ...]]:
         # Canvas numbers submissions over all students: a later one has the larger number.
         return canvas["name"], canvas["id"], (int(canvas["order"]),)
     return str(path.with_suffix("")), "", ()
+
+
+def _parts(source: str) -> Iterator[str]:
+    for found in LIBRARY.finditer(source):
+        module, *below = found["part"].strip(".").split(".")
+        names = (found["names"] or "").strip("() \t")
+        imported = [name.split()[0] for name in names.split(",") if name.strip()]
+        if module in ("", "checks"):
+            yield from (".".join([*filter(None, [module]), name]) for name in below[:1] or imported)
+        else:
+            yield module
+    yield from (f"checks.{found['name']}" for found in OF_CHECKS.finditer(source))
 
 
 def _without_copies(name: str) -> str:

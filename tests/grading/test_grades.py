@@ -2,6 +2,7 @@
 
 import csv
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -240,6 +241,20 @@ def test_remarks_say_what_looks_odd(folder, hidden, graded):
     assert rows["bea"]["remarks"] == "gives no name in the notebook"
 
 
+def test_a_remark_names_parts_of_the_library_that_the_notebook_does_not_use(folder, hidden, graded):
+    own = 'student = "Hal"\nfrom cleanprio_lib import checks, data'
+    hand_in(folder, "hal_8_17_h.ipynb", [own, "from cleanprio_lib.theory import derivative_angle", DOUBLE])
+    report = grade(
+        folder,
+        replace(TOY, library=("data",)),
+        folder.parent / "library.csv",
+        hidden=hidden,
+        progress=False,
+    )
+    rows = table(report.table)
+    assert rows["hal"]["remarks"] == "names of the library what the notebook does not: theory"
+
+
 TOTAL_AND_MORE = "def total(values):\n    return sum(values)\nmore = 1"
 
 
@@ -270,10 +285,10 @@ def test_canvas_gets_what_it_imports(folder, hidden, graded, tmp_path):
         '"Bea, B",2,u2,l2,S,1',
         '"Zoe, Z",3,u3,l3,S,2',
     ]
-    gradebook.write_text("Student,ID\nAda,1\n")
+    gradebook.write_text("Student,ID\n    Points Possible,\nAda,1\n")
     report = run(folder, hidden, gradebook=gradebook)
-    (head, *_) = (tmp_path / "grades-canvas.csv").read_text("utf8").splitlines()
-    assert head == "Student,ID,Assignment 9: Sums"
+    text = (tmp_path / "grades-canvas.csv").read_text("utf8").splitlines()
+    assert text == ["Student,ID,Assignment 9: Sums", "    Points Possible,,5", "Ada,1,5"]
     gradebook.write_text("Name,Points\n")
     with pytest.raises(ValueError, match="must have the columns Student and ID"):
         canvas.export(gradebook, report.graded, TOY, {}, tmp_path / "x.csv")

@@ -1,5 +1,6 @@
 """What a submission sees from inside, kind by kind, and how its limits and its end are told."""
 
+import errno
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cleanprio_lib.grading import hosts, limits, namespaces, places, sandbox
+from cleanprio_lib.grading import hosts, limits, namespaces, places, sandbox, temporary
 from cleanprio_lib.grading.limits import Limits
 from cleanprio_lib.grading.sandbox import BUBBLEWRAP, KINDS, NAMESPACES, NONE, EndedError, Sandbox
 from tests.grading.toy import LIMITS, SECRET, processes_with, skipped_where_unavailable
@@ -280,6 +281,34 @@ def test_all_ends_with_the_grader(own_temporary):
     pytest.fail(f"still running: {processes_with(str(own_temporary))}")
 
 
+def test_the_next_grader_removes_what_a_killed_one_left(own_temporary):
+    script = BUSY.format(folder=str(own_temporary))
+    subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    (left,) = own_temporary.iterdir()
+    with Sandbox(NONE, limits=LIMITS) as first, Sandbox(NONE, limits=LIMITS) as second:
+        # Not those of graders that are at work.
+        assert {*own_temporary.iterdir()} == {first._folder, second._folder}
+        assert left not in (first._folder, second._folder)
+    assert [*own_temporary.iterdir()] == []
+
+
+def test_another_programs_folder_stays(own_temporary):
+    (own_temporary / f"{temporary.PREFIX}mine").mkdir()
+    (own_temporary / "other").mkdir()
+    temporary.sweep()
+    assert len([*own_temporary.iterdir()]) == 2
+
+
+def test_an_interruption_while_it_is_tried_leaves_nothing(own_temporary, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sandbox, "_try", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.choose(None, limits=LIMITS)
+    assert [*own_temporary.iterdir()] == []
+
+
 def test_kinds_are_tried_in_order_and_said_why(monkeypatch):
     def refuse(*_, **__):
         raise hosts.UnavailableError("not here")
@@ -325,6 +354,44 @@ def test_paths_that_lie_in_others_are_left_out(tmp_path):
     (tmp_path / "ab").mkdir()
     paths = [str(tmp_path / name) for name in ("ab", "a/b", "a", "none")]
     assert places.outermost(paths) == [str(tmp_path / "a"), str(tmp_path / "ab")]
+
+
+def test_what_lies_below_a_link_is_shown_where_it_is(tmp_path):
+    """As with a `.venv` that is a link: a folder below it could not be made in a root that has the link."""
+    (tmp_path / "venv" / "lib").mkdir(parents=True)
+    (tmp_path / "checkout").mkdir()
+    link = tmp_path / "checkout" / ".venv"
+    link.symlink_to(tmp_path / "venv")
+    paths = [str(link), str(link / "lib"), str(link / "none")]
+    assert places.outermost(paths) == [str(link), str(tmp_path / "venv" / "lib")]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("         0          0 4294967295\n", True),  # a system without user namespaces
+        ("0 100000 65536", False),  # a container that an ordinary user has started
+        ("0 1000 1\n1 100000 65536", False),
+        ("0 1000 1\n1 100000 4000000000", True),
+        ("", False),
+    ],
+)
+def test_root_becomes_a_stranger_where_there_are_strangers(text, wanted):
+    assert namespaces._maps_strangers(text) is wanted
+
+
+def test_an_ordinary_user_becomes_nobody_else(monkeypatch):
+    monkeypatch.setattr(namespaces.os, "geteuid", lambda: 1000)
+    assert namespaces.stranger() is None
+
+
+def test_why_there_are_no_namespaces_is_said_in_words(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "unshare: No space left on device")
+
+    monkeypatch.setattr(namespaces, "_call", refuse)
+    with pytest.raises(OSError, match="no new namespaces: the system allows no more of them"):
+        namespaces.separate(user=None)
 
 
 def test_unreadable_paths_are_named(tmp_path):

@@ -25,6 +25,24 @@ def test_cells_are_read_in_order(tmp_path):
     assert submission.cells[0].source == DOUBLE
 
 
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("from cleanprio_lib import checks, data\nimport json, theory", {"data"}),
+        ("from cleanprio_lib import (\n    checks,\n    theory as t,\n)", {"theory"}),
+        ("import cleanprio_lib.theory as t; x = 1", {"theory"}),
+        ("from cleanprio_lib.metrics import Task, predict  # both", {"metrics"}),
+        ("import cleanprio_lib\ncleanprio_lib.grading.worker.serve()", {"grading"}),
+        ("from cleanprio_lib.checks import check, judging", {"checks.judging"}),
+        ("from cleanprio_lib.checks.judges.angles import derivatives", {"checks.judges"}),
+        ("checks.check('1.1', f)\nchecks.seed_of('me')\nchecks.checking.run = f", {"checks.checking"}),
+        ("importlib.util.find_spec('cleanprio_lib') is None", set()),
+    ],
+)
+def test_parts_of_the_library_that_code_names(tmp_path, source, parts):
+    assert one(tmp_path, "a.ipynb", notebook(source)).library == parts
+
+
 def test_nbformat_3_has_worksheets(tmp_path):
     cells = [{"cell_type": "code", "input": ["x = 1\n", "y = 2"], "outputs": [{"png": "QUJD"}]}]
     submission = one(tmp_path, "a.ipynb", json.dumps({"worksheets": [{"cells": cells}], "nbformat": 3}))
