@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cleanprio_lib.checkpoints import RunState, threads
-from cleanprio_lib.metrics import Task, measured_samples, sample_losses, subset_metrics
+from cleanprio_lib.metrics import Task, measured_samples, predict, sample_losses, subset_metrics
 
 Measure = Callable[[nn.Module, Task], dict[str, float]]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -224,8 +224,7 @@ def _measure(
 
 
 def _check_logits(model: nn.Module, task: Task) -> None:
-    with torch.no_grad():
-        shape = tuple(model(task.x[:2]).shape)
+    shape = tuple(predict(model, task.x[:2]).shape)  # leaves BatchNorm's running statistics as they are
     if shape != (len(task.x[:2]), task.num_outputs):
         raise ValueError(
             f"model must map 2 inputs to logits of shape (2, {task.num_outputs}) "

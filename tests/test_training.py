@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from cleanprio_lib import checkpoints, models, noise, training
 from cleanprio_lib.metrics import Task, subset_metrics
@@ -199,6 +201,160 @@ def test_bfloat16_curves_lie_in_the_band_of_float32_seeds(stand_in):
     low, high = single.groupby("epoch").min(), single.groupby("epoch").max()
     assert ((half >= low) & (half <= high)).all(axis=None)
     assert not single.groupby("epoch").mean().equals(half)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "cpu", "precision"),
+    [
+        ("cuda", True, (False, False), "bfloat16"),
+        ("cuda", False, (True, True), "float32"),  # a T4: what the CPU beside it can do is no matter
+        ("cpu", False, (True, False), "bfloat16"),
+        ("cpu", False, (False, True), "bfloat16"),
+        ("cpu", True, (False, False), "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_device_itself_has_it(monkeypatch, device, gpu, cpu, precision):
+    asked = []
+
+    def on_gpu(including_emulation):
+        asked.append(including_emulation)
+        return gpu
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", on_gpu)
+    for probe, answer in zip(("_is_avx512_bf16_supported", "_is_amx_tile_supported"), cpu, strict=True):
+        monkeypatch.setattr(torch.cpu, probe, lambda answer=answer: answer, raising=False)
+    assert training.resolve_precision("auto", torch.device(device)) == precision
+    assert asked == ([False] if device == "cuda" else [])  # an emulation would be slower than float32
+    for named in ("float32", "bfloat16"):
+        assert training.resolve_precision(named, torch.device(device)) == named
+
+
+def test_a_pytorch_that_cannot_tell_computes_in_float32(monkeypatch):
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, probe, raising=False)
+    assert training.resolve_precision("auto", torch.device("cpu")) == "float32"
+
+
+def image_task():
+    return make_task(num_classes=3, n=40, shape=(3, 32, 32))
+
+
+def residual_net(seed=0):
+    return models.resnet9(num_classes=3, width=2, seed=seed)
+
+
+def test_images_and_weights_are_channels_last_in_memory():
+    task, net, layouts = image_task(), residual_net(), []
+    task = replace(task, x=task.x.contiguous(memory_format=torch.channels_last))
+
+    def note(module, inputs, output):
+        layouts.append(output.is_contiguous(memory_format=torch.channels_last))
+
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(note)
+    train(net, task, replace(SETTINGS, epochs=1), seed=0, progress=False)
+    assert len(layouts) > 8
+    assert all(layouts)
+    assert all(
+        layer.weight.is_contiguous(memory_format=torch.channels_last)
+        for layer in net.modules()
+        if isinstance(layer, nn.Conv2d)
+    )
+
+
+def test_the_layout_in_memory_changes_rounding_only():
+    task, net, twin = image_task(), residual_net(), residual_net()
+    batch = training.sample_order(len(task.x), epoch=1, seed=0)
+    settings = replace(SETTINGS, epochs=1, batch_size=len(task.x))
+    loss = F.cross_entropy(twin.train()(task.x[batch].contiguous()), task.given[batch])
+    gradients = torch.autograd.grad(loss, list(twin.parameters()))
+    train(net, task, settings, seed=0, progress=False)
+    assert not any(
+        weights.is_contiguous(memory_format=torch.channels_last) for weights in twin[0][:1].parameters()
+    )
+    for after, before, gradient in zip(net.parameters(), twin.parameters(), gradients, strict=True):
+        # Sums of at most 40 * 32² products; a convolution's bias before BatchNorm has the gradient 0.
+        torch.testing.assert_close(after, before - settings.learning_rate * gradient, rtol=1e-4, atol=1e-5)
+    for after, before in zip(net.buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)  # of the same one batch
+
+
+def test_before_the_first_step_running_statistics_are_as_they_were_made():
+    def look(model, task):
+        return {name: value.double().abs().sum().item() for name, value in model.named_buffers()}
+
+    made = residual_net()
+    frame = train(made, image_task(), replace(SETTINGS, epochs=1), seed=0, measures=[look], progress=False)
+    wanted = look(residual_net(), None)
+    assert len(wanted) == 8 * 3
+    assert frame.iloc[0].drop("epoch").to_dict() == wanted
+    assert all(frame.iloc[1].drop("epoch") != frame.iloc[0].drop("epoch"))
+
+
+def test_a_normalised_net_in_bfloat16_repeats_and_goes_on_bit_for_bit(tmp_path):
+    task, path = image_task(), tmp_path / "run.pt"
+    settings = replace(SETTINGS, epochs=2, precision="bfloat16")
+    first, again = residual_net(), residual_net()
+    frame = train(first, task, settings, seed=1, progress=False)
+    train(residual_net(), task, replace(settings, epochs=1), seed=1, checkpoint=path, progress=False)
+    resumed = train(again, task, settings, seed=1, checkpoint=path, progress=False)
+    pd.testing.assert_frame_equal(frame, resumed, check_exact=True)
+    for name, value in first.state_dict().items():  # running statistics are part of the state
+        assert torch.equal(value, again.state_dict()[name]), name
+        assert value.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float32)
+
+
+def test_measurements_are_float32_and_in_evaluation_mode_whatever_the_steps_are():
+    seen = []
+
+    def look(model, task):
+        was_training = model.training
+        values = subset_metrics(model, task)
+        seen.append((torch.is_autocast_enabled("cpu"), was_training == model.training, values["train_loss"]))
+        return values
+
+    task, net = image_task(), residual_net()
+    train(
+        net, task, replace(SETTINGS, epochs=1, precision="bfloat16"), seed=0, measures=[look], progress=False
+    )
+    assert [(autocast, same) for autocast, same, _ in seen] == [(False, True)] * 2
+    with torch.no_grad():
+        logits = net.eval()(task.x)
+    assert logits.dtype == torch.float32
+    assert seen[-1][-1] == pytest.approx(F.cross_entropy(logits, task.given).item(), rel=1e-5)
+
+
+class OneDevice(TorchFunctionMode):
+    """Refuses functions of tensors that lie on different devices, as a GPU would."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+        tensors += [part for value in args if isinstance(value, tuple | list) for part in value]
+        devices = {part.device.type for part in tensors if isinstance(part, torch.Tensor)}
+        assert len(devices) <= 1, f"{function} of tensors on {devices}"
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_steps_stay_on_the_tasks_device_in_its_own_autocast(monkeypatch, precision):
+    asked = []
+
+    def autocast(device_type, dtype, *, enabled):
+        asked.append((device_type, dtype, enabled))
+        return nullcontext()
+
+    monkeypatch.setattr(torch, "autocast", autocast)
+    task, net = image_task().to("meta"), residual_net().to("meta")
+    task = replace(task, targets=task.given)
+    assert {value.device.type for value in vars(task).values() if isinstance(value, torch.Tensor)} == {"meta"}
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    settings = replace(SETTINGS, precision=precision)
+    with OneDevice():
+        training.train_epoch(net, task, optimizer, settings, epoch=1, seed=0)
+    assert asked == [("meta", torch.bfloat16, precision == "bfloat16")]
+    assert all(weights.grad.device.type == "meta" for weights in net.parameters())
 
 
 def test_divergence_is_an_error():
