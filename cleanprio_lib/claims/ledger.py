@@ -38,7 +38,7 @@ MNIST, CIFAR, SWEEPS, KERNELS = "07-mnist", "08-cifar10", "09-width-and-noise", 
 BEYOND, PRACTICE = "11-beyond-the-paper", "11-label-noise-in-practice"
 
 # Pages that there are. A claim of a chapter that is not among them has its card on the scoreboard.
-PAGES = (U_CURVE, ANGLES, GRADIENTS, EARLY, LATER, LOGITS, MNIST, SWEEPS, KERNELS, BEYOND, PRACTICE)
+PAGES = (U_CURVE, ANGLES, GRADIENTS, EARLY, LATER, LOGITS, MNIST, CIFAR, SWEEPS, KERNELS, BEYOND, PRACTICE)
 
 PAPER = (
     Listed("sec1-a", "Section 1", ANGLES),
@@ -85,15 +85,15 @@ PAPER = (
     Listed("eq-14-ratio", "Below equation 14", LOGITS, "eq-14", errata=(11,)),
     Listed("fig-1", "Figure 1", U_CURVE, "fig-1-recorded"),
     Listed("fig-7-top", "Figure 7, top", MNIST, "fig-7-top"),
-    Listed("fig-7-bot", "Figure 7, bottom", CIFAR, errata=(25,)),
+    Listed("fig-7-bot", "Figure 7, bottom", CIFAR, "fig-7-bot", errata=(25,)),
     Listed("fig-8-left", "Figure 8, left", MNIST, "fig-8-left"),
-    Listed("fig-8-right", "Figure 8, right", CIFAR),
+    Listed("fig-8-right", "Figure 8, right", CIFAR, "fig-8-right"),
     Listed("fig-9", "Figure 9", KERNELS, "fig-9"),
     Listed("fig-10", "Figure 10", LOGITS, "fig-10"),
     Listed("fig-11-middle", "Figure 11, middle", MNIST, "fig-11-middle"),
-    Listed("fig-11-right", "Figure 11, right", CIFAR),
+    Listed("fig-11-right", "Figure 11, right", CIFAR, "fig-11-right"),
     Listed("fig-13", "Figure 13", SWEEPS, "fig-13"),
-    Listed("sec5-dyn", "Section 5", CIFAR, errata=(24,)),
+    Listed("sec5-dyn", "Section 5", CIFAR, "fig-7-bot", errata=(24,)),
     Listed("sec6-second", "Section 6", BEYOND, "second-descent"),
     Listed("sec6-tempered", "Section 6", BEYOND, "tempered"),
     Listed("abstract-no-impact", "Abstract", EARLY, "prop-4-2", errata=(27,)),
