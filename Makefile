@@ -8,10 +8,13 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test bench record sync assignments solutions release clean
+.PHONY: help figure book test bench record sync assignments solutions release clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
+
+figure: $(READY) ## the first figure of your own: train a small net on noisy labels now, in about a minute
+	$(PY) -m tools.first_figure
 
 book: $(READY) ## execute what has changed, build the pages, check them, say what to open
 	$(PY) -m tools.execute

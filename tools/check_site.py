@@ -3,8 +3,9 @@
     python -m tools.check_site
 
 A fault is: a link to a page, file or anchor that is not there; a launch button that leads to no notebook of
-this tree; an image without alternative text; a script, style sheet or image loaded from another host; MyST
-mark-up that was not understood and stands in the text; a traceback or a message on stderr.
+this tree, or a link into the repository that leads to no file of it; an image without alternative text; a
+script, style sheet or image loaded from another host; MyST mark-up that was not understood and stands in the
+text; a traceback or a message on stderr.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from tools.book import Book
 
@@ -121,7 +122,7 @@ def dead_reference(book: Book, pages: dict[Path, Page], page: Page, reference: s
     """What is wrong with a reference, or None."""
     url = urlsplit(reference)
     if url.scheme or url.netloc:
-        return dead_launch_button(book, reference)
+        return dead_launch_button(book, reference) or dead_source(book, reference)
     target = (page.path.parent / unquote(url.path)).resolve() if url.path else page.path.resolve()
     if target.is_dir():
         target /= "index.html"
@@ -143,6 +144,21 @@ def dead_launch_button(book: Book, reference: str) -> str | None:
     if reference.startswith(prefix) and notebook.endswith(".ipynb") and (book.root / notebook).is_file():
         return None
     return f"launch button leads to no notebook of this tree: {reference}"
+
+
+def dead_source(book: Book, reference: str) -> str | None:
+    """What is wrong with a link into the repository, or None: its file, or its form, must be in this tree."""
+    if not reference.startswith(f"{book.repository}/"):
+        return None
+    url = urlsplit(reference.removeprefix(f"{book.repository}/"))
+    kind, _, path = url.path.partition("/")
+    if kind in {"blob", "tree", "edit", "raw"}:
+        file = book.root / unquote(path).removeprefix(f"{book.branch}/")
+        there = path.startswith(f"{book.branch}/") and file.exists()
+    else:
+        forms = parse_qs(url.query).get("template", [])
+        there = all((book.root / ".github" / "ISSUE_TEMPLATE" / form).is_file() for form in forms)
+    return None if there else f"link to nothing in this tree: {reference}"
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from shutil import rmtree
@@ -171,7 +171,8 @@ def keep_results(cache: JupyterCacheAbstract, page: str, path: Path, provenance:
     notebook = nbformat.read(path, 4)
     if not passed(notebook):
         return
-    finished = datetime.now().astimezone().isoformat(timespec="seconds")
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    finished = written.isoformat(timespec="seconds")
     provenance["pages"][page] = {"seconds": round(seconds(notebook), 1), "finished": finished}
     nbformat.write(presentable(notebook), path)
     cache.cache_notebook_file(str(path), uri=page, check_validity=False, overwrite=True)

@@ -1,4 +1,4 @@
-"""Small repairs that theme and docutils need: accessible markup, no dead launch button, no unused scripts."""
+"""Small repairs that theme and docutils need: accessible markup, no unused scripts."""
 
 from __future__ import annotations
 
@@ -66,20 +66,8 @@ def script_body(script: Any) -> str:
     return str(getattr(script, "attributes", {}).get("body") or "")
 
 
-def drop_dead_launch_button(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """Colab opens .ipynb files only: a page without one beside it gets no launch button."""
-    if doctree is None or Path(app.srcdir, f"{pagename}.ipynb").exists():
-        return
-    context["header_buttons"] = [
-        button for button in context["header_buttons"] if button.get("label") != "launch-buttons"
-    ]
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Called by Sphinx. The page hooks come after the theme's own, which have priorities around 500."""
+    """Called by Sphinx. The page hook comes after the theme's own, which have priorities around 500."""
     app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("html-page-context", drop_dead_launch_button, priority=900)
     app.connect("build-finished", repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""The directive `{bibtex}`: how to cite the book, made from CITATION.cff, where it stands once."""
+"""The book's version, on every page, and the directive `{bibtex}`: both from CITATION.cff."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 CITATION = "CITATION.cff"
@@ -48,7 +49,18 @@ class BibTeX(SphinxDirective):
         return [nodes.literal_block(entry, entry, language="bibtex")]
 
 
+def show_version(app: Sphinx, config: Config) -> None:
+    """Say on every page which edition it belongs to."""
+    path = Path(app.srcdir, CITATION)
+    if not path.exists():
+        return
+    cff = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config.release = config.version = cff["version"]
+    config.html_theme_options["extra_footer"] = f"Version {cff['version']}"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("bibtex", BibTeX)
+    app.connect("config-inited", show_version)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import axe_playwright_python
 import nbformat
 import pytest
 
+import cleanprio_lib
 from tools.book import Book
 
 pytestmark = pytest.mark.browser
@@ -20,6 +22,8 @@ BOOK = Book()
 WIDTHS = (390, 768, 1440)
 PAGE_BYTES = 1_500_000  # beyond what all pages share
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+# Only what is wrong, without fetching style sheets, which are in the page already.
+AXE_RUN = "axe.run({ resultTypes: ['violations'], preload: false }).then(result => result.violations)"
 # Red, green and blue, from 0 to 255, as the browser computed them.
 BACKGROUND = "element => getComputedStyle(element).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
 
@@ -62,27 +66,34 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def open_page(browser: Any, name: str) -> Iterator[OpenPage]:
-    """Open the page at a width, in a colour scheme; only once for each."""
+    """Open the page in a colour scheme, once for each, and give it a width and a medium."""
     contexts = []
 
     @cache
-    def opened(width: int, scheme: str) -> Seen:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def opened(scheme: str) -> Seen:
+        context = browser.new_context(color_scheme=scheme, has_touch=True)
         contexts.append(context)
         seen = Seen(context.new_page())
         seen.open(name)
         return seen
 
-    yield lambda width=1440, scheme="light": opened(width, scheme)
+    def shown(width: int = 1440, scheme: str = "light", media: str = "screen") -> Seen:
+        seen = opened(scheme)
+        seen.page.set_viewport_size({"width": width, "height": 900})
+        seen.page.emulate_media(media=media)
+        return seen
+
+    yield shown
     for context in contexts:
         context.close()
 
 
 def test_it_opens_from_disk_without_complaint_and_without_a_network(open_page: OpenPage) -> None:
-    seen = open_page()
-    assert seen.page.locator("article h1").count() == 1
-    assert seen.complaints == []
-    assert seen.remote == []
+    for width, scheme in product(WIDTHS, ("light", "dark")):
+        seen = open_page(width, scheme)
+        assert seen.page.locator("article h1").count() == 1
+        assert seen.complaints == []
+        assert seen.remote == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -124,7 +135,7 @@ def test_dark_is_dark_and_light_is_light(open_page: OpenPage, scheme: str, dark:
 def test_it_is_accessible(open_page: OpenPage, width: int, scheme: str) -> None:
     page = open_page(width, scheme).page
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    violations = page.evaluate("axe.run().then(result => result.violations)")
+    violations = page.evaluate(AXE_RUN)
     found = [(rule["id"], node["html"][:120]) for rule in violations for node in rule["nodes"]]
     assert found == []
 
@@ -134,6 +145,58 @@ def test_it_offers_colab_if_and_only_if_there_is_a_pair(open_page: OpenPage, nam
     found = {str(link.get_attribute("href")).rpartition(f"/blob/{BOOK.branch}/")[2] for link in links}
     assert found == ({f"{name}.ipynb"} if name in BOOK.chapters else set())
     assert all((BOOK.root / path).is_file() for path in found)
+
+
+def test_what_it_hands_out_is_its_pair_and_its_source(open_page: OpenPage, name: str) -> None:
+    page = open_page().page
+    buttons = {
+        kind: [str(link.get_attribute("href")) for link in page.locator(f"a.btn-{kind}-button").all()]
+        for kind in ("download-notebook", "source-file", "source-issues")
+    }
+    if name in BOOK.chapters:
+        (download,) = buttons["download-notebook"]
+        file = (BOOK.html / name).parent / download
+        assert file.resolve().read_bytes() == BOOK.pair(name).read_bytes()
+    else:
+        assert buttons["download-notebook"] == []
+    assert buttons["source-file"] == [f"{BOOK.repository}/blob/{BOOK.branch}/{name}.md?plain=1"]
+    (report,) = buttons["source-issues"]
+    assert report.startswith(f"{BOOK.repository}/issues/new?template=number.yml")
+
+
+def test_it_says_which_edition_it_belongs_to(open_page: OpenPage) -> None:
+    footer = open_page().page.locator("footer.bd-footer-content").inner_text()
+    assert f"Version {cleanprio_lib.__version__}" in footer
+
+
+def test_each_of_its_explorers_moves_by_keyboard_and_by_touch(open_page: OpenPage) -> None:
+    page = open_page(390).page
+    for explorer in page.locator("article .explorer").all():
+        picture = explorer.locator(".explorer-panels")
+        for slider in explorer.locator("input[type=range]").all():
+            slider.focus()
+            page.keyboard.press("Home")
+            first = picture.inner_html()
+            page.keyboard.press("End")
+            last = picture.inner_html()
+            assert first != last, "the keyboard changes nothing"
+            slider.tap(position={"x": 2, "y": slider.bounding_box()["height"] / 2})
+            assert picture.inner_html() == first, "a finger at its left end must do what Home does"
+        # At one end of the sliders a choice may make no difference.
+        for choice in explorer.locator("fieldset").all():
+            labels, seen = choice.locator("label"), set()
+            for key in ("Home", "End"):
+                for slider in explorer.locator("input[type=range]").all():
+                    slider.press(key)
+                labels.first.tap()
+                first = picture.inner_html()
+                for _ in range(labels.count() - 1):
+                    page.keyboard.press("ArrowRight")
+                    seen.add((key, picture.inner_html()))
+                seen.discard((key, first))
+                labels.first.tap()
+                assert picture.inner_html() == first, "a finger chooses nothing"
+            assert seen, "the keyboard chooses nothing"
 
 
 def test_its_pair_shows_the_same_numbers(open_page: OpenPage, name: str) -> None:
@@ -157,17 +220,17 @@ def test_it_is_light(name: str) -> None:
     assert (BOOK.html / f"{name}.html").stat().st_size < PAGE_BYTES
 
 
-def test_on_paper_there_is_the_text_and_nothing_folded(browser: Any, name: str) -> None:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.route(re.compile(r"^(?!file:|data:|blob:)"), lambda route: route.abort())
-    page.goto((BOOK.html / f"{name}.html").as_uri())
-    page.emulate_media(media="print")
+def test_on_paper_there_is_the_text_and_nothing_folded(open_page: OpenPage) -> None:
+    page = open_page(media="print").page
+    folded = page.locator("article details:not([open])").count()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("article details:not([open])").count() == 0
+    # The code that only draws stays away; all else is open.
+    drawing = page.locator("article details:not([open])")
+    assert drawing.count() == page.locator("article details.above-input").count()
+    assert not any(part.is_visible() for part in drawing.all())
     for part in (".bd-header", ".bd-sidebar-primary", ".bd-sidebar-secondary", ".prev-next-footer"):
         assert not any(found.is_visible() for found in page.locator(part).all()), part
     # The theme prints the title, and the contents, above the article.
     assert [heading.is_visible() for heading in page.locator("h1").all()].count(True) == 1
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("article details[open]").count() == 0
-    page.close()
+    assert page.locator("article details:not([open])").count() == folded

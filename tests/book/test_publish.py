@@ -12,7 +12,7 @@ import yaml
 from small_book import write_book
 
 from tools import build, publish
-from tools.book import ROOT, Book, write_json
+from tools.book import ROOT, Book, read_json, write_json
 
 GLOSSARY = """\
 (glossary)=
@@ -207,3 +207,23 @@ def test_versions_agree() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert cff["version"] == cleanprio_lib.__version__
     assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == cleanprio_lib.__version__
+
+
+def test_every_recorded_run_says_which_version_it_was_made_with() -> None:
+    files = sorted((ROOT / "book" / "recorded").glob("*.json"))
+    assert files
+    for path in files:
+        facts = read_json(path)
+        made = facts["cells"] if "cells" in facts else list(facts["seeds"].values())
+        assert made, path.name
+        assert all(re.fullmatch(r"\d+\.\d+\.\d+", each["library"]) for each in made), path.name
+
+
+@pytest.mark.parametrize("page", ["book/index", "book/01-a", "book/appendix/glossary"])
+def test_every_page_says_its_version_and_leads_to_its_source(built: Book, page: str) -> None:
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    text = html_of(built, page)
+    assert f"Version {cff['version']}" in text
+    assert f'href="{built.repository}/blob/{built.branch}/{page}.md?plain=1"' in text
+    assert f'href="{built.repository}/issues/new?template=number.yml' in text
+    assert "download-notebook-button" not in text, "a page without a pair has no notebook to hand out"

@@ -13,12 +13,17 @@ CONFIG = """\
 repository: {url: https://github.com/someone/some-book, branch: main}
 launch_buttons: {colab_url: https://colab.research.google.com}
 """
+REPOSITORY = "https://github.com/someone/some-book"
 COLAB = "https://colab.research.google.com/github/someone/some-book/blob/main"
 CLEAN = f"""\
 <html><head><script src="_static/a.js"></script>
 <link rel="stylesheet" href="_static/a.css"></head><body><h1 id="top">Title</h1>
 <a href="other.html#there">a page</a> <a href="#top">up</a> <a href="folder/">a folder</a>
-<a href="https://example.org/x">elsewhere</a> <a href="{COLAB}/book/01-a.ipynb">Colab</a>
+<a href="https://example.org/x">elsewhere</a> <a href="{REPOSITORY}">all of it</a>
+<a href="{REPOSITORY}/">too</a>
+<a href="{REPOSITORY}/blob/main/book/01-a.md?plain=1">source</a>
+<a href="{REPOSITORY}/issues/new?template=a.yml&amp;where=x">tell us</a> <a href="{REPOSITORY}/issues">all</a>
+<a href="{COLAB}/book/01-a.ipynb">Colab</a>
 <img src="_static/a.png" alt="A curve">
 <img src="_static/a.png" alt="" role="presentation">
 <p>Formulas may hold braces: \\(x_{{ref}} + \\text{{note}}\\) and \\[y_{{eq}}\\].</p>
@@ -35,6 +40,8 @@ def site(tmp_path: Path) -> Book:
     (tmp_path / "book").mkdir()
     for name in ("01-a.md", "01-a.ipynb"):
         (tmp_path / "book" / name).write_text("")
+    (tmp_path / ".github" / "ISSUE_TEMPLATE").mkdir(parents=True)
+    (tmp_path / ".github" / "ISSUE_TEMPLATE" / "a.yml").write_text("")
     (book.html / "_static").mkdir(parents=True)
     (book.html / "folder").mkdir()
     for name in ("_static/a.js", "_static/a.css", "_static/a.png"):
@@ -71,6 +78,9 @@ def test_a_clean_site_passes(site: Book) -> None:
         ("<p>\n(some-label)=\n</p>", "raw mark-up in the text: (some-label)="),
         ('<div class="output traceback highlight">boom</div>', "a traceback on the page"),
         ('<div class="output stderr">warning</div>', "output on stderr on the page"),
+        (f'<a href="{REPOSITORY}/blob/main/book/02-b.md">x</a>', "link to nothing in this tree"),
+        (f'<a href="{REPOSITORY}/blob/other/book/01-a.md">x</a>', "link to nothing in this tree"),
+        (f'<a href="{REPOSITORY}/issues/new?template=b.yml">x</a>', "link to nothing in this tree"),
         (f'<a href="{COLAB}/book/01-a.md">x</a>', "launch button leads to no notebook"),
         (f'<a href="{COLAB}/book/02-b.ipynb">x</a>', "launch button leads to no notebook"),
         (
