@@ -31,15 +31,20 @@ def code_cell(code: str, options: str = "") -> str:
     return f"```{{code-cell}} ipython3\n{options}{code}\n```\n"
 
 
-def write_book(root: Path, pages: dict[str, str], index: str) -> Book:
-    """A book of a few pages with this project's settings and looks."""
-    folder = root / "book"
-    folder.mkdir()
-    for name in ("_ext", "_static"):
-        shutil.copytree(ROOT / "book" / name, folder / name)
-    shutil.copy(ROOT / "book" / "references.bib", folder)
+def copy_looks(root: Path, *others: str) -> None:
+    """This project's settings and looks, what its pages link to, and other folders of the book."""
+    for name in ("_ext", "_static", *others):
+        shutil.copytree(ROOT / "book" / name, root / "book" / name)
+    shutil.copytree(ROOT / ".github", root / ".github")
+    shutil.copy(ROOT / "book" / "references.bib", root / "book")
     for name in ("_config.yml", "CITATION.cff"):
         shutil.copy(ROOT / name, root)
+
+
+def write_book(root: Path, pages: dict[str, str], index: str) -> Book:
+    """A book of a few pages with this project's settings and looks."""
+    copy_looks(root)
+    folder = root / "book"
     for name, text in {"index": index, **pages}.items():
         (folder / f"{name}.md").parent.mkdir(exist_ok=True)
         (folder / f"{name}.md").write_text(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
@@ -15,12 +14,12 @@ import axe_playwright_python
 import numpy as np
 import pytest
 import yaml
-from small_book import code_cell, notebook_page
+from small_book import code_cell, copy_looks, notebook_page
 
 from cleanprio_lib import explorers, theory
 from cleanprio_lib.explorers import showing
 from tools import build, check_site, execute
-from tools.book import ROOT, Book
+from tools.book import Book
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -123,10 +122,7 @@ def page_code() -> str:
 def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
     """A book of one page with the two explorers, executed and built as the real one is."""
     root = tmp_path_factory.mktemp("explorers")
-    for name in ("_ext", "_static"):
-        shutil.copytree(ROOT / "book" / name, root / "book" / name)
-    shutil.copy(ROOT / "book" / "references.bib", root / "book")
-    shutil.copy(ROOT / "_config.yml", root)
+    copy_looks(root)
     (root / "_toc.yml").write_text(yaml.safe_dump({"format": "jb-book", "root": "book/index"}))
     cell = code_cell(page_code(), ":tags: [hide-input]\n\n")
     page = notebook_page(f"# Explorers\n\nTwo of them.\n\n{cell}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,13 +14,13 @@ from typing import Any
 import axe_playwright_python
 import pytest
 import yaml
-from small_book import code_cell, notebook_page
+from small_book import code_cell, copy_looks, notebook_page
 
 from cleanprio_lib import __main__ as cli
 from cleanprio_lib import runs, scoreboard
 from cleanprio_lib.scoreboard import showing
 from tools import build, check_site, execute, publish
-from tools.book import ROOT, Book
+from tools.book import Book
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -49,10 +48,7 @@ VISIBLE = "rows => rows.filter((row) => row.offsetHeight > 0).length"
 def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
     """A book of an index and the scoreboard, executed and built as the real one is."""
     root = tmp_path_factory.mktemp("scoreboard")
-    for name in ("_ext", "_static", "recorded"):
-        shutil.copytree(ROOT / "book" / name, root / "book" / name)
-    shutil.copy(ROOT / "book" / "references.bib", root / "book")
-    shutil.copy(ROOT / "_config.yml", root)
+    copy_looks(root, "recorded")
     chapters = [{"file": publish.SCOREBOARD}]
     toc = {"format": "jb-book", "root": "book/index", "chapters": chapters}
     (root / "_toc.yml").write_text(yaml.safe_dump(toc))
