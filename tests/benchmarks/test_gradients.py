@@ -17,17 +17,9 @@ from torch.nn import functional as F
 
 from benchmarks import gradients as bench
 from cleanprio_lib import runs
-from cleanprio_lib.checkpoints import threads
 
 SMALL = tuple(case for case in bench.CASES if case.net in (bench.FCN, bench.CNN))
 PEERS = {"Opacus": "opacus", "BackPACK": "backpack"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other tests run beside these."""
-    with threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

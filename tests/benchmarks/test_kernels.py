@@ -8,14 +8,6 @@ import pytest
 
 from benchmarks import kernels as bench
 from cleanprio_lib import kernels
-from cleanprio_lib.checkpoints import threads
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other tests run beside these."""
-    with threads(1):
-        yield
 
 
 def test_every_claim_has_a_row_and_its_ratio(tmp_path):

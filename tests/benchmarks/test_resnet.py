@@ -8,16 +8,8 @@ import torch
 
 from benchmarks import resnet as bench
 from cleanprio_lib import experiments
-from cleanprio_lib.checkpoints import threads
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other tests run beside these."""
-    with threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")
