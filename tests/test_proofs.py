@@ -22,7 +22,8 @@ from torch import nn
 
 from cleanprio_lib import gradients, models, noise, theory
 
-PAGE = (Path(__file__).parents[1] / "book/appendix/proofs.md").read_text(encoding="utf-8")
+PROOFS = Path(__file__).parents[1] / "book/appendix/proofs.md"
+PAGE = re.sub(r" \\tag\{[\d, ]+\}", "", PROOFS.read_text(encoding="utf-8"))
 MARKER = re.compile(r"^\*\*Step ([\w.]+\w)\*\*", re.MULTILINE)
 STEPS = {
     part.partition("**")[0]: re.split(r"^(?:\(proof|## )", part, flags=re.MULTILINE)[0]

@@ -2,7 +2,7 @@
 
 Its argument names one of the groups below. Its rows are made from the list of claims, so that none is
 forgotten; a line of its content, ``Theorem 3.1: {ref}`proof-thm-3-1` ``, adds to a row, or makes one for what
-is no claim.
+is no claim. Equations that a page shows with their number (see `equations`) are linked there.
 
 Wherever a claim has its card, the search finds the card by the paper's number: `Theorem 3.1`, `thm 3.1`.
 """
@@ -10,9 +10,11 @@ Wherever a claim has its card, the search finds the card by the paper's number: 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import equations
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -95,15 +97,23 @@ class PaperNumbering(SphinxDirective):
 
         kinds = GROUPS[self.arguments[0]]
         extra = dict(line.split(": ", 1) for line in self.content if line.strip())
-        claims: dict[str, list[Listed]] = {number: [] for number in extra}
+        shown = equations.pages_by_number(self.env) if "Equation" in kinds else {}
+        links = {f"Equation {n}": [showing(n, page) for page in pages] for n, pages in shown.items()}
+        claims: dict[str, list[Listed]] = {number: [] for number in {**extra, **links}}
         for listed in PAPER:
             number = number_of(listed.place)
             if number.partition(" ")[0] in kinds:
                 claims.setdefault(number, []).append(listed)
-        return [table(self.row(number, claims[number], extra.get(number)) for number in in_order(claims))]
+        rows = (
+            self.row(number, claims[number], links.get(number, []), extra.get(number))
+            for number in in_order(claims)
+        )
+        return [table(rows)]
 
-    def row(self, number: str, claims: list[Listed], extra: str | None) -> nodes.row:
-        """The row of one number: its claims' cards, and what there is besides."""
+    def row(
+        self, number: str, claims: list[Listed], shown: Sequence[nodes.Node], extra: str | None
+    ) -> nodes.row:
+        """The row of one number: its claims' cards, where it is shown, and what there is besides."""
         here = anchor(number)
         index = addnodes.index(entries=[("single", form, here, "main", None) for form in spellings(number)])
         cards = [
@@ -114,12 +124,21 @@ class PaperNumbering(SphinxDirective):
         errata = sorted({erratum for claim in claims for erratum in claim.errata})
         told = [extra] if extra else []
         told += [f"{{ref}}`E{erratum} <erratum-{erratum}>`" for erratum in errata]
-        others: list[nodes.Node] = [link(address, nodes.Text("figure")) for address in sorted(pictures)]
+        others: list[nodes.Node] = list(shown)
+        others += [link(address, nodes.Text("figure")) for address in sorted(pictures)]
         for text in told:
             parsed, messages = self.state.inline_text(text, self.lineno)
             others += [nodes.inline("", "", *parsed), *messages]
         cells = ([index, nodes.inline(number, number, ids=[here])], separated(cards), separated(others))
         return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *cell)) for cell in cells))
+
+
+def showing(number: int, page: str) -> nodes.reference:
+    """The link to an equation on a page that shows it."""
+    name = page.removeprefix("book/")
+    chapter = re.match(r"0?(\d+)-", name)
+    told = f"chapter {chapter[1]}" if chapter else Path(name).name
+    return link(f"../{name}.html#{equations.anchor(number)}", nodes.Text(told))
 
 
 def page_of(listed: Listed) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import axe_playwright_python
+import equations
 import paper_numbering
 import pytest
 import symbols
@@ -62,10 +63,26 @@ def test_a_symbol_needs_a_name_that_everyone_can_type(name: str) -> None:
         symbols.anchor(["θ_h", name])
 
 
+@pytest.mark.parametrize(
+    ("formula", "numbers"),
+    [
+        (r"f - y . \tag{5}", [5]),
+        ("\\begin{gathered}\na, \\\\\nb\n\\end{gathered} \\tag{6, 7}", [6, 7]),
+        ("R = 1", []),
+        (r"\tag{a}", []),
+    ],
+)
+def test_a_formula_says_which_equation_of_the_paper_it_is(formula: str, numbers: list[int]) -> None:
+    assert equations.numbers_of(formula) == numbers
+
+
 @pytest.fixture(scope="module")
 def seen(browser: Any) -> Iterator[Any]:
-    """A page that can reach nothing but the disk, and keeps what is complained about."""
-    page = browser.new_page()
+    """A page that can reach nothing but the disk, and keeps what is complained about.
+
+    Motion is reduced: buttons fade from one colour scheme to the other, and half-way have no contrast.
+    """
+    page = browser.new_page(reduced_motion="reduce")
     page.complaints = []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on(
@@ -157,3 +174,35 @@ def test_every_symbol_is_drawn_and_leads_to_where_it_is_introduced(seen: Any) ->
     for row in rows.all():
         assert row.locator("td:first-child mjx-container").count() == 1
         assert row.locator("td:last-child a[href^='../'][href*='#']").count() >= 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["book/06-single-logit-gradients", "book/appendix/proofs"])
+def test_every_formula_can_be_linked_to(seen: Any, name: str) -> None:
+    seen.goto((BOOK.html / f"{name}.html").as_uri())
+    links = seen.locator("article .formula > a.headerlink").evaluate_all(
+        "links => links.map(link => [link.getAttribute('href'), link.parentElement.id, link.textContent])"
+    )
+    assert len(links) == seen.locator("article div.math").count() > 3
+    assert len({href for href, _, _ in links}) == len(links)
+    assert "\\tag" not in seen.locator("article").inner_text()
+    for href, where, told in links:
+        assert href == f"#{where}"
+        number = where.removeprefix("equation-")
+        assert told == "#" if where.startswith("formula-") else number in re.findall(r"\d+", told)
+
+
+@pytest.mark.browser
+def test_the_papers_equations_are_linked_where_they_are_shown(seen: Any) -> None:
+    seen.goto((BOOK.html / "book" / "appendix" / "numbering.html").as_uri())
+    for number in (1, 7, 14, 24):
+        row = seen.locator("article tbody tr").filter(has=seen.locator(f"[id='paper-equation-{number}']"))
+        for page in row.locator(f"a[href$='#equation-{number}']").evaluate_all(
+            "links => links.map(a => a.href)"
+        ):
+            seen.goto(page)
+            here = f"[id='equation-{number}']"
+            shown = seen.locator(f".formula:is({here}, :has({here}))")
+            assert shown.locator("mjx-container").count() == 1
+            assert str(number) in shown.locator("a.equation-number").inner_text()
+            seen.go_back()

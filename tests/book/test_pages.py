@@ -71,7 +71,7 @@ def open_page(browser: Any, name: str) -> Iterator[OpenPage]:
 
     @cache
     def opened(scheme: str) -> Seen:
-        context = browser.new_context(color_scheme=scheme, has_touch=True)
+        context = browser.new_context(color_scheme=scheme, has_touch=True, reduced_motion="reduce")
         contexts.append(context)
         seen = Seen(context.new_page())
         seen.open(name)
