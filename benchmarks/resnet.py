@@ -19,7 +19,7 @@ Why that is fair. Both train the same net on the same images for as many steps a
 PyTorch's tutorial: its workers go on from epoch to epoch, and their start is not timed. Ours has its data on
 the device, which holds all of CIFAR-10 in 0.6 GB, in bfloat16 under autocast, channels last. Each begins with
 an epoch that does not count, in which kernels are chosen. Contestants take turns; what is claimed is the
-ratio of the fastest repeats. On a CPU the script runs, and claims nothing.
+ratio of the fastest repeats. On a CPU the script runs on few images, and claims nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from cleanprio_lib import experiments, models, provenance, training
 from cleanprio_lib.metrics import Task, sample_losses
 
 EXPERIMENT = "fig-07-cifar10"
-CIFAR_IMAGES = 50_000
+CIFAR_IMAGES, FEW_IMAGES = 50_000, 128
 LEAST_SHARE, LEAST_SPEED, MOST_SECONDS = 0.25, 5.0, 0.5
 FAST_CHIP = 200.0
 MATRIX = {"cuda": 8192, "cpu": 256}
@@ -65,13 +65,28 @@ def benchmark(images: int, repeats: int, device: torch.device) -> pd.DataFrame:
     ours = our_epochs(task, settings)
     with usual_epochs(task, settings) as usual:
         mine, theirs = _fastest((ours, usual), repeats, device)
-    per_second = flops_of_an_image(settings.batch_size or images) * images / mine
-    chip = matrix_flops(device, repeats)
-    on_gpu = device.type == "cuda"
-    epoch = mine * CIFAR_IMAGES / images
+    operations = flops_of_an_image(settings.batch_size or images) * images
+    return claims_of(mine, theirs, images, operations, matrix_flops(device, repeats), device.type == "cuda")
+
+
+def claims_of(
+    mine: float, theirs: float, images: int, operations: float, chip: float, on_gpu: bool
+) -> pd.DataFrame:
+    """What follows from the times.
+
+    Args:
+        mine: seconds of our epoch.
+        theirs: seconds of the usual recipe's.
+        images: of an epoch.
+        operations: multiplications and additions of an epoch.
+        chip: multiplications and additions a second of the fastest product of matrices.
+        on_gpu: whether anything is claimed.
+    """
+    share, epoch = operations / mine / chip, mine * CIFAR_IMAGES / images
+    fast = on_gpu and chip >= 2e12 * FAST_CHIP
     return pd.DataFrame(
         [
-            _row("share of the bfloat16 product", per_second, chip, per_second / chip, on_gpu, LEAST_SHARE),
+            _row("share of the bfloat16 product", operations / mine, chip, share, on_gpu, LEAST_SHARE),
             _row(
                 "images a second, over the usual recipe's",
                 images / mine,
@@ -85,8 +100,8 @@ def benchmark(images: int, repeats: int, device: torch.device) -> pd.DataFrame:
                 "ours": epoch,
                 "competitor": theirs * CIFAR_IMAGES / images,
                 "ratio": mine / theirs,
-                "must": f"ours < {MOST_SECONDS:g}" if chip >= 2e12 * FAST_CHIP else "",
-                "reached": _yes(epoch < MOST_SECONDS) if chip >= 2e12 * FAST_CHIP else "",
+                "must": f"ours < {MOST_SECONDS:g}" if fast else "",
+                "reached": _yes(epoch < MOST_SECONDS) if fast else "",
             },
         ]
     )
@@ -160,7 +175,7 @@ def matrix_flops(device: torch.device, repeats: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and say what falls short."""
     parser = argparse.ArgumentParser(description="The ResNet-9's training against the chip and the recipe.")
-    parser.add_argument("--images", type=int, default=CIFAR_IMAGES, help="(default: %(default)s)")
+    parser.add_argument("--images", type=int, help="of an epoch (default: all on a GPU, few elsewhere)")
     parser.add_argument("--repeats", type=int, default=5, help="epochs of each (default: %(default)s)")
     parser.add_argument("--device", default=experiments.default_device(), help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, help="also write the claims to this .json")
@@ -170,12 +185,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(
         f"torch {torch.__version__}, {machine}, {os.cpu_count()} cores for the recipe's workers", flush=True
     )
-    claims = benchmark(chosen.images, chosen.repeats, device)
+    images = chosen.images or (CIFAR_IMAGES if device.type == "cuda" else FEW_IMAGES)
+    claims = benchmark(images, chosen.repeats, device)
     print(claims.to_string(index=False, float_format="{:.3g}".format))
     short = claims[claims.reached == "no"]
     print("All claims hold here." if short.empty else f"Falls short here: {', '.join(short.what)}")
     if chosen.out:
-        content = {"machine": machine, "images": chosen.images, "claims": claims.to_dict("records")}
+        content = {"machine": machine, "images": images, "claims": claims.to_dict("records")}
         chosen.out.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf8")
 
 

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cleanprio_lib.precision import in_full_precision
+
 SUBSETS = ("clean", "noisy", "train", "test")
 QUANTITIES = ("error", "loss", "residual")
 CONVOLUTIONAL_BATCH, PLAIN_BATCH = 128, 1024  # of a measurement: what was fastest on a CPU
@@ -90,9 +92,12 @@ def sample_residuals(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.softmax(dim=1) - F.one_hot(labels, logits.shape[1])).norm(dim=1)
 
 
-@torch.no_grad()
+@in_full_precision
 def predict(model: nn.Module, x: Tensor) -> Tensor:
-    """(n, k) float32 logits of (n, ...) inputs in evaluation mode, streamed in small batches."""
+    """(n, k) float32 logits of (n, ...) inputs in evaluation mode, streamed in small batches.
+
+    Without autocast and TensorFloat-32, and without a graph, whatever the caller has switched on.
+    """
     convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     was_training = model.training
     model.eval()

@@ -45,6 +45,18 @@ def _by_hand(logits, labels):
     }
 
 
+def test_predictions_are_in_full_precision_whatever_the_caller_has_switched_on():
+    torch.manual_seed(0)
+    net, x = nn.Linear(200, 3), torch.randn(50, 200)
+    plain = metrics.predict(net, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(net(x), plain)
+        assert torch.equal(metrics.predict(net, x), plain)
+    with torch.inference_mode():
+        assert not metrics.predict(net, x).is_inference()
+    assert not plain.requires_grad
+
+
 @pytest.mark.parametrize("num_classes", [2, 3, 10])
 def test_each_subset_is_measured_as_by_hand(num_classes):
     task = _task(num_classes)

@@ -44,6 +44,7 @@ def state_of(book: Book) -> str:
     lines = [f"{file} {file_digest(file)}" for file in files]
     lines.append(status_table(book, read_json(book.provenance)))
     lines += [book.executed_with.read_text()] if book.executed_with.exists() else []
+    lines += [file_digest(Path(__file__).with_name(name)) for name in ("picture.py", "publish.py")]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

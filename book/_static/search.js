@@ -9,7 +9,7 @@
     const said = name.join("-");
     return {
       claim: `claim ${said}`,
-      paper: said[0]?.toUpperCase() + said.slice(1).replaceAll("-", " "),
+      paper: said.replaceAll(/(^|-)(.)/g, (_, dash, letter) => (dash ? " " : "") + letter.toUpperCase()),
       symbol: said,
       term: said.replaceAll("-", " "),
     }[kind];

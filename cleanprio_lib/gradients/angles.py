@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from cleanprio_lib.gradients.capture import CapturedNet, Records
 from cleanprio_lib.gradients.labels import check_labels, residual_signs, residuals, subsets_by_logit
-from cleanprio_lib.gradients.precision import in_full_precision
 from cleanprio_lib.gradients.records import new_sums
 from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, logit_blocks, square_norms
+from cleanprio_lib.precision import in_full_precision
 
 MIB = 2**20
 

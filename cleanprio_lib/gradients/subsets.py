@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from cleanprio_lib.gradients.capture import CapturedNet, Records
 from cleanprio_lib.gradients.labels import check_labels, residuals, subsets_by_logit
-from cleanprio_lib.gradients.precision import in_full_precision
 from cleanprio_lib.gradients.records import new_sums
 from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, inner_products, logit_blocks
+from cleanprio_lib.precision import in_full_precision
 
 
 @dataclass(frozen=True, eq=False)

@@ -252,7 +252,9 @@ def _remarks(graded: Sequence[Graded], assignment: Assignment) -> dict[str, str]
         if own.problem is None and not own.declared and own.cells:
             said.append("gives no name in the notebook")
         if more := own.library - {*assignment.library}:
-            said.append(f"names of the library what the notebook does not: {', '.join(sorted(more))}")
+            said.append(
+                f"names parts of the library that the notebook does not use: {', '.join(sorted(more))}"
+            )
         remarks[own.key] = "; ".join(said)
     return remarks
 

@@ -26,7 +26,9 @@ COPIES = re.compile(r"^(copy of|kopie van|kopie von|copie de|copia de)\s+|\s*\(\
 DECLARED = re.compile(r"""^student\s*=\s*(["'])(?P<name>.+?)\1\s*(#.*)?$""", re.MULTILINE)
 # Parts of the library that code names: "cleanprio_lib.theory", "from cleanprio_lib import checks, theory",
 # and what it takes from the checks.
-LIBRARY = re.compile(r"\bcleanprio_lib(?P<part>(?:\.\w+)*)(?:\s+import\s+(?P<names>\([^)]*\)|[^\n;#]+))?")
+LIBRARY = re.compile(
+    r"\bcleanprio_lib(?P<part>(?:\.\w+)*)(?:\s+import\s+(?P<names>\([^)]*\)|(?:[^\n;#\\]|\\\n)+))?"
+)
 OF_CHECKS = re.compile(r"\bchecks\.(?P<name>\w+)")
 EVERYONES = {"", "checks", "checks.check", "checks.seed_of"}
 UNCHANGED = "your name or number"  # how the name begins in the notebook that students get
@@ -163,7 +165,7 @@ def whose(path: Path) -> tuple[str, str, tuple[int, ...]]:
 def _parts(source: str) -> Iterator[str]:
     for found in LIBRARY.finditer(source):
         module, *below = found["part"].strip(".").split(".")
-        names = (found["names"] or "").strip("() \t")
+        names = re.sub(r"#[^\n]*|[()\\]", " ", found["names"] or "")
         imported = [name.split()[0] for name in names.split(",") if name.strip()]
         if module in ("", "checks"):
             yield from (".".join([*filter(None, [module]), name]) for name in below[:1] or imported)

@@ -45,6 +45,8 @@ class Folder:
 def sweep() -> None:
     """Remove the temporary folders of graders that are no more."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if path.is_symlink():  # no grader makes one
+            continue
         # Another user's, or gone meanwhile, or in use.
         with contextlib.suppress(OSError):
             lock = os.open(path / LOCK, os.O_RDWR)
@@ -60,7 +62,8 @@ def remove(folder: str) -> None:
 
     def open_up(remove: Any, path: str, _: object) -> None:
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
+            if path != folder:  # what it lies in is the system's
+                os.chmod(os.path.dirname(path), 0o700)
             if os.path.isdir(path) and not os.path.islink(path):
                 os.chmod(path, 0o700)
                 shutil.rmtree(path)

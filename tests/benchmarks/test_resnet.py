@@ -34,10 +34,30 @@ def test_a_ratio_is_of_both_numbers(written):
     assert seconds["ours"] * speed["ours"] == pytest.approx(bench.CIFAR_IMAGES)
 
 
-def test_what_a_gpu_must_reach():
-    row = bench._row("speed", 10.0, 2.0, 5.0, True, 5.0)
-    assert (row["must"], row["reached"]) == ("≥ 5", "yes")
-    assert bench._row("speed", 9.0, 2.0, 4.5, True, 5.0)["reached"] == "no"
+@pytest.mark.parametrize(
+    ("mine", "theirs", "chip", "reached"),
+    [
+        (0.4, 2.0, 800e12, ("yes", "yes", "yes")),
+        (0.4, 1.9, 900e12, ("no", "no", "yes")),
+        (0.6, 3.0, 300e12, ("yes", "yes", "")),  # a chip of which half a second is not asked
+        (0.6, 3.0, 400e12, ("yes", "yes", "no")),
+    ],
+)
+def test_what_a_gpu_must_reach(mine, theirs, chip, reached):
+    found = bench.claims_of(mine, theirs, 50_000, 85e12, chip, on_gpu=True)
+    assert tuple(found.reached) == reached
+    assert [*found.must[:2]] == ["≥ 0.25", "≥ 5"]
+    assert (bench.claims_of(mine, theirs, 50_000, 85e12, chip, on_gpu=False).reached == "").all()
+
+
+def test_a_cpu_gets_few_images(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        bench, "benchmark", lambda images, *_: asked.append(images) or bench.claims_of(*[1] * 5, False)
+    )
+    bench.main(["--device", "cpu"])
+    bench.main(["--device", "cpu", "--images", "7"])
+    assert asked == [bench.FEW_IMAGES, 7]
 
 
 def test_flops_are_those_of_convolutions_and_the_linear_layer():
@@ -64,10 +84,14 @@ def test_both_train_the_same_net_on_the_same_images():
     task = bench.random_images(20, CPU)
     settings = experiments.settings_of(bench.EXPERIMENT, "paper").training
     assert settings.batch_size == 512
-    seen = []
+    seen: list[torch.Tensor] = []
+    sizes = []
     with bench.usual_epochs(task, settings) as usual:
         hook = torch.nn.modules.module.register_module_forward_pre_hook(
             lambda module, inputs: seen.append(inputs[0]) if isinstance(module, torch.nn.Sequential) else None
+        )
+        nets = torch.nn.modules.module.register_module_forward_pre_hook(
+            lambda module, _: sizes.append(sum(map(torch.numel, module.parameters())))
         )
         usual()
         theirs = next(x for x in seen if x.shape[1:] == (3, 32, 32))
@@ -75,6 +99,8 @@ def test_both_train_the_same_net_on_the_same_images():
         bench.our_epochs(task, settings)()
         ours = next(x for x in seen if x.shape[1:] == (3, 32, 32))
         hook.remove()
+        nets.remove()
+    assert sizes.count(max(sizes)) == 2  # the whole net, once in each epoch of one batch
     assert len(ours) == len(theirs) == 20
     wanted = task.x.flatten(1).sum(1).sort().values
     torch.testing.assert_close(ours.flatten(1).sum(1).sort().values, wanted)

@@ -252,7 +252,7 @@ def test_a_remark_names_parts_of_the_library_that_the_notebook_does_not_use(fold
         progress=False,
     )
     rows = table(report.table)
-    assert rows["hal"]["remarks"] == "names of the library what the notebook does not: theory"
+    assert rows["hal"]["remarks"] == "names parts of the library that the notebook does not use: theory"
 
 
 TOTAL_AND_MORE = "def total(values):\n    return sum(values)\nmore = 1"

@@ -299,6 +299,19 @@ def test_another_programs_folder_stays(own_temporary):
     assert len([*own_temporary.iterdir()]) == 2
 
 
+def test_the_place_of_temporary_folders_keeps_its_permissions(own_temporary):
+    elsewhere = own_temporary.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / temporary.LOCK).touch()
+    (own_temporary / f"{temporary.PREFIX}planted").symlink_to(elsewhere)
+    own_temporary.chmod(0o1777)
+    temporary.sweep()
+    temporary.remove(str(own_temporary / "gone"))
+    temporary.remove(str(own_temporary / f"{temporary.PREFIX}planted"))
+    assert own_temporary.stat().st_mode & 0o7777 == 0o1777
+    assert (elsewhere / temporary.LOCK).exists()
+
+
 def test_an_interruption_while_it_is_tried_leaves_nothing(own_temporary, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt

@@ -30,6 +30,8 @@ def test_cells_are_read_in_order(tmp_path):
     [
         ("from cleanprio_lib import checks, data\nimport json, theory", {"data"}),
         ("from cleanprio_lib import (\n    checks,\n    theory as t,\n)", {"theory"}),
+        ("from cleanprio_lib import (checks,  # of answers\n    theory)", {"theory"}),
+        ("from cleanprio_lib import checks, \\\n    theory", {"theory"}),
         ("import cleanprio_lib.theory as t; x = 1", {"theory"}),
         ("from cleanprio_lib.metrics import Task, predict  # both", {"metrics"}),
         ("import cleanprio_lib\ncleanprio_lib.grading.worker.serve()", {"grading"}),
