@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, SIZE, WIDTH, End, Role, label_ends
 
@@ -28,6 +29,7 @@ class Panel:
         roles: of `ROLES`, for columns whose name does not say it.
         levels: heights of thin horizontal lines, by what to call them.
         curves: predictions over epochs, by what to call them; thin dotted lines.
+        log: whether the axis is logarithmic, for ratios of positive quantities.
     """
 
     columns: Sequence[str]
@@ -37,6 +39,7 @@ class Panel:
     roles: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, pd.Series] = field(default_factory=dict)
+    log: bool = False
 
     def role(self, column: str) -> Role:
         """How a column is drawn; of `clean_residual` it is the role `clean`."""
@@ -76,6 +79,11 @@ def over_epochs(
     for number, (ax, panel) in enumerate(zip(axes[:, 0], panels, strict=True)):
         ends = lines(ax, frame, panel.columns, [panel.role(column) for column in panel.columns])
         ends += _against(ax, panel, frame.epoch.max())
+        if panel.log:
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_locator(NullLocator())
         ax.set(ylabel=panel.y_label, ylim=panel.y_limits, xlabel="")
         label_ends(ax, ends, height=height / len(panels))
         if stops is not None:

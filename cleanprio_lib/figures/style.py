@@ -111,8 +111,9 @@ def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> Non
         ends: of the lines.
         height: of the panel, inches.
     """
-    low, high = ax.get_ylim()
-    places = [(end, (end.height - low) / (high - low)) for end in ends]
+    axis = ax.yaxis.get_transform()  # linear or logarithmic
+    low, high = axis.transform(ax.get_ylim())
+    places = [(end, (float(axis.transform(end.height)) - low) / (high - low)) for end in ends]
     for end, place in _spread(places, LINE_HEIGHT * SIZE[1] / height):
         ax.annotate(
             end.label, (1.015, place), xycoords="axes fraction", va="center", color=end.color, fontsize=11,

@@ -172,6 +172,19 @@ def test_a_logarithmic_axis_has_no_epoch_0(frame):
         np.testing.assert_array_equal(curve.get_xdata(), EPOCHS[1:])
 
 
+def test_a_ratio_may_have_a_logarithmic_axis(frame):
+    panel = Panel(
+        ["ratio"], "ratio", (0.5, 50), roles={"ratio": "both"}, levels={"5": 5.0, "1": 1.0}, log=True
+    )
+    (ax,) = over_epochs(frame, [panel]).axes
+    assert ax.get_yscale() == "log"
+    ticks = dict(zip(ax.get_yticks(), (text.get_text() for text in ax.get_yticklabels()), strict=True))
+    assert {0.5: "0.5", 1: "1", 2: "2", 10: "10", 50: "50"}.items() <= ticks.items()
+    places = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert places["5"] == pytest.approx(1 / 2)  # half-way between .5 and 50
+    assert places["1"] == pytest.approx(np.log10(2) / 2, abs=2 * figures.LINE_HEIGHT)  # beside the curve's
+
+
 @pytest.mark.parametrize(("log", "panel"), [(False, 0), (True, 0), (False, 1)])
 def test_stops_are_marked_in_every_panel_and_worded_once(frame, log, panel):
     stops = early_stopping.oracle(frame)
