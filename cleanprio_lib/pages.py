@@ -13,16 +13,20 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from cleanprio_lib import experiments, figures, provenance
-from cleanprio_lib.claims import Judged
+from cleanprio_lib.claims import Judged, Measured
 from cleanprio_lib.data import Split
-from cleanprio_lib.explorers.lettering import in_html
+from cleanprio_lib.lettering import in_html, within_html
 from cleanprio_lib.runs import Recorded, ranges
 
 POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d+)\b")
+NEGATIVE = re.compile(r"(?<![^\s(\[])-(?=\.?\d)")
+VERBATIM = re.compile(r"(`[^`]*`|\$[^$]*\$)")
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not tested at this scale": "–"}
 
@@ -31,9 +35,9 @@ def found(markdown: str) -> None:
     """Show a sentence whose numbers were computed by the cell that calls this.
 
     Args:
-        markdown: text in Markdown, with mathematics between dollar signs.
+        markdown: text in Markdown, with mathematics between dollar signs; numbers get true minus signs.
     """
-    display(Markdown(markdown))
+    display(Markdown(with_minus(markdown)))
 
 
 def banner(*splits: Split) -> None:
@@ -55,7 +59,8 @@ def show(figure: Figure, *, name: str, caption: str, alt: str) -> None:
     Args:
         figure: drawn by `figures`; closed afterwards.
         name: its anchor on the page, such as "fig-1-live".
-        caption: what it is and what to see, able to stand alone; Markdown is not read, HTML is.
+        caption: what it is and what to see, able to stand alone; Markdown is not read, HTML and subscripts,
+            as in `g_clean`, are.
         alt: what is to be seen, for those who cannot see it.
     """
     if not (name.strip() and caption.strip() and alt.strip()):
@@ -65,7 +70,7 @@ def show(figure: Figure, *, name: str, caption: str, alt: str) -> None:
         HTML(
             f'<figure class="book-figure" style="margin: 1em 0" id="{html.escape(name)}">'
             f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(alt)}" style="{_IMAGE}">'
-            f"<figcaption>{caption}</figcaption></figure>"
+            f"<figcaption>{within_html(caption)}</figcaption></figure>"
         )
     )
 
@@ -117,9 +122,9 @@ def _seeds(seeds: Sequence[int]) -> str:
 def card(judged: Judged) -> None:
     """Show a claim: its statement, what it needs, what was measured, the verdict, and where the data are."""
     rows = "".join(
-        f"<tr><th scope='row'>{in_html(number.quantity)}</th><td>{with_powers(in_html(number.needed))}</td>"
-        f"<td>{number_text(number.mean)} [{number_text(number.low)}, {number_text(number.high)}]</td>"
-        f"<td>{'yes' if number.agrees else 'no'}</td></tr>"
+        f"<tr><th scope='row'>{in_html(number.quantity)}</th>"
+        f"<td>{with_minus(with_powers(in_html(number.needed)))}</td>"
+        f"<td>{_measured(number)}</td><td>{'yes' if number.agrees else 'no'}</td></tr>"
         for number in judged.measured
     )
     table = (
@@ -129,12 +134,12 @@ def card(judged: Judged) -> None:
     )
     claim = judged.claim
     because = f": {html.escape(judged.reason)}" if judged.reason else ""
-    stopping = f"<p>Early stopping: {html.escape(claim.rule)}.</p>" if claim.rule else ""
+    stopping = f"<p class='evidence'>Early stopping: {html.escape(claim.rule)}.</p>" if claim.rule else ""
     display(
         HTML(
             f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
             f'style="{_CARD}">'
-            f"<p><strong>Claim <code>{claim.id}</code></strong> ({html.escape(claim.where)}): "
+            f"<p><strong>Claim <code>{claim.id}</code></strong> ({in_html(claim.where)}): "
             f"{in_html(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong>{because}</p>"
             f"{table if judged.measured else ''}{stopping}{_evidence(judged)}</section>"
@@ -142,21 +147,35 @@ def card(judged: Judged) -> None:
     )
 
 
+def _measured(number: Measured) -> str:
+    """Mean and range, the latter where it is one."""
+    mean, low, high = (number_text(value) for value in (number.mean, number.low, number.high))
+    return mean if low == high == mean else f"{mean} <span class='interval'>[{low}, {high}]</span>"
+
+
+def _code(command: str) -> str:
+    """A command that breaks between its words only."""
+    return f"<code>{' '.join(f'<span>{html.escape(word)}</span>' for word in command.split())}</code>"
+
+
 def _evidence(judged: Judged) -> str:
     """Where the numbers of a claim come from, and how to compute them again."""
     if judged.runs:
         return "".join(
-            f"<p>{html.escape(describe(run))} Seeds {ranges(run.seeds)}. "
+            f"<p class='evidence'>{html.escape(describe(run))} Seeds {ranges(run.seeds)}. "
             f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
-            f"verify: <code>python -m cleanprio_lib verify {run.name} --scale {run.scale}</code>.</p>"
+            f"verify: {_code(f'python -m cleanprio_lib verify {run.name} --scale {run.scale}')}.</p>"
             for run in judged.runs
         )
     if judged.claim.experiments:
         names = ", ".join(f"<code>{name}</code>" for name in judged.claim.experiments)
-        return f"<p>To be recorded: {names}.</p>"
+        return f"<p class='evidence'>To be recorded: {names}.</p>"
     if judged.measured:
-        again = f"<code>python -m cleanprio_lib claims {judged.claim.id}</code>"
-        return f"<p>Computed from formulas and small nets when this page was made; once more: {again}.</p>"
+        again = _code(f"python -m cleanprio_lib claims {judged.claim.id}")
+        return (
+            "<p class='evidence'>Computed from formulas and small nets when this page was made; "
+            f"once more: {again}.</p>"
+        )
     return ""
 
 
@@ -209,9 +228,83 @@ def _in_words(value: Any, separator: str = ", ") -> str:
     return format(value, "," if isinstance(value, int) else "g" if isinstance(value, float) else "")
 
 
-def number_text(value: float) -> str:
-    """A measured number with four digits, as people write it; a dash for none."""
-    return with_powers(f"{value:.4g}").replace("-", "−") if math.isfinite(value) else "–"
+def number_text(value: float, digits: int = 4) -> str:
+    """A measured number with so many digits, as people write it; a dash for none."""
+    return with_powers(f"{value:.{digits}g}").replace("-", "−") if math.isfinite(value) else "–"
+
+
+def with_minus(text: str) -> str:
+    """Text whose negative numbers have a true minus sign, but for code and mathematics."""
+    return "".join(
+        part if VERBATIM.fullmatch(part) else NEGATIVE.sub("−", part) for part in VERBATIM.split(text)
+    )
+
+
+def span(values: Any, form: str, unit: str = "") -> str:
+    """From the lowest to the highest of some numbers, or only one of them where both are written alike.
+
+    Args:
+        values: numbers in any container that numpy reads; NaN does not count.
+        form: how each is written, as in an f-string: ".2f".
+        unit: what follows each of them: "°".
+
+    Returns:
+        "0.12 to 0.34", or "0.12", with true minus signs.
+    """
+    low, high = (_signed(end, form) + unit for end in (np.nanmin(values), np.nanmax(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def tidy(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """A table whose numbers are written as people write them, each column in one way.
+
+    Whole numbers get commas. In a column with fractions all numbers have the decimals that give the largest
+    so many digits, and no more decimals than digits where two of these are left: errors have three, 0.918 as
+    well as 0.050. If the largest is ten or more, each number has so many digits of its own. One that is too
+    small for all that is written with a power of ten, and none (NaN) as a dash. A column's name becomes
+    words, which may break: `noisy_error` is "noisy error".
+
+    Args:
+        table: columns of numbers; others are left alone.
+        digits: of a number in a column that has fractions.
+
+    Returns:
+        Text in the same rows and columns.
+    """
+    columns = [_column(table.iloc[:, place], digits) for place in range(table.shape[1])]
+    return pd.concat(columns, axis=1).set_axis(table.columns, axis=1).rename(columns=_words)
+
+
+def _words(name: Any) -> Any:
+    return name.replace("_", " ") if isinstance(name, str) and name.isidentifier() else name
+
+
+def _column(column: pd.Series, digits: int) -> pd.Series:
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return column
+    numbers = column[np.isfinite(column)]
+    size = numbers.abs().max()
+    whole = bool((numbers == numbers.round()).all())
+
+    def decimals(value: float) -> int:
+        return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value and not whole else 0
+
+    def written(value: float) -> str:
+        if math.isnan(value):
+            return "–"
+        places = decimals(value if size >= 10 else size)
+        if size >= 10.0 ** (1 - digits):
+            places = min(places, digits)
+        lost = value != 0 and round(value, places) == 0
+        return number_text(value, digits=1) if lost else _signed(value, f",.{places}f")
+
+    return column.map(written)
+
+
+def _signed(value: float, form: str) -> str:
+    """A number with a true minus sign, and with none before a zero."""
+    text = format(value, form)
+    return (text if re.search("[1-9]", text) else text.lstrip("-")).replace("-", "−")
 
 
 def with_powers(text: str) -> str:

@@ -29,8 +29,8 @@ from cleanprio_lib.explorers import (
 )
 from cleanprio_lib.explorers.axes import ticks
 from cleanprio_lib.explorers.drawing import legible
-from cleanprio_lib.explorers.lettering import in_html, in_svg, plain
 from cleanprio_lib.figures import ROLES
+from cleanprio_lib.lettering import in_html, in_svg, plain
 
 THETAS, DEPTHS, SIDES = range(0, 181, 20), [2, 3, 5], ["left", "right"]
 GRID = np.linspace(0, 180, 31)

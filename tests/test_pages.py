@@ -76,7 +76,7 @@ def test_a_card_says_claim_numbers_verdict_and_where_the_data_are(shown):
     pages.card(judge(CLAIMS["fig-1"], _run()))
     content = shown[0].data
     for words in (
-        "Claim <code>fig-1</code>", "✓ Holds", "0.05 [0.05, 0.05]", "2,400 training images", "2-core CPU",
+        "Claim <code>fig-1</code>", "✓ Holds", "<td>0.05</td>", "2,400 training images", "2-core CPU",
         "book/recorded/fig-01-mnist-cnn-laptop.csv", "needs true test labels",
     ):  # fmt: skip
         assert words in content
@@ -104,10 +104,11 @@ def test_a_card_writes_subscripts_and_ranges_of_seeds(shown):
 
 def test_a_card_writes_numbers_as_people_do(shown):
     def measure(run):
-        return (Measured("error", 4.52e-8, -1e-8, 174.84, "below 1e-05 or 1e+03", True),)
+        return (Measured("error", 4.52e-8, -1e-8, 174.84, "below 1e-05 or -1e+03", True),)
 
     pages.card(judge(replace(CLAIMS["fig-1"], measure=measure), _run()))
-    assert "<td>below 10⁻⁵ or 10³</td><td>4.52 × 10⁻⁸ [−10⁻⁸, 174.8]</td>" in shown[0].data
+    assert "<td>below 10⁻⁵ or −10³</td>" in shown[0].data
+    assert "<td>4.52 × 10⁻⁸ <span class='interval'>[−10⁻⁸, 174.8]</span></td>" in shown[0].data
 
 
 def test_a_card_shows_every_run_and_what_is_missing(shown):
@@ -117,7 +118,7 @@ def test_a_card_shows_every_run_and_what_is_missing(shown):
         pages.card(judge(claim, *recorded))
     both, first, none = (card.data for card in shown)
     for name in claim.experiments:
-        assert f"verify {name} --scale laptop" in both
+        assert f"verify {name} --scale laptop" in re.sub(r"</?span>", "", both)
         assert f"book/recorded/{name}-laptop.csv" in both
     assert "other-laptop" not in first
     assert "Not tested at this scale</strong>: no run recorded yet" in first
@@ -129,7 +130,8 @@ def test_a_card_of_formulas_says_how_to_compute_them_again(shown):
     formula = replace(CLAIMS["fig-1"], experiments=(), rule=None, measure=lambda: (number,))
     pages.card(judge(formula))
     pages.card(judge(replace(formula, measure=None)))
-    assert "<code>python -m cleanprio_lib claims fig-1</code>" in shown[0].data
+    again = re.sub(r"</?span>", "", shown[0].data)
+    assert "<code>python -m cleanprio_lib claims fig-1</code>" in again
     assert "a hypothesis" in shown[1].data
     assert not any("Recorded at" in card.data or "<code>book/" in card.data for card in shown)
 
@@ -177,6 +179,18 @@ def test_recorded_measurements_without_training_say_their_data(stand_in):
 def test_live_runs_say_their_images_classes_and_steps(stand_in, name, words):
     found = pages.describe_live(name, "quick", stand_in, seeds=(0, 1, 2))
     assert found == f"Run for this page at quick scale: {stand_in.source}, {words}, 3 seeds."
+
+
+def test_minus_signs_are_true_but_in_code_and_mathematics():
+    text = "from -0.5 to (-.25), 3-5, $x = -1$ and `f(-1)`: [-2, -3] - 4"
+    assert pages.with_minus(text) == "from −0.5 to (−.25), 3-5, $x = -1$ and `f(-1)`: [−2, −3] - 4"
+
+
+def test_captions_write_subscripts_but_in_code(shown):
+    pages.show(
+        plt.figure(), name="a", caption="g_clean in <code>g_clean</code> <a href='#f_c'>x</a>", alt="c"
+    )
+    assert "g<sub>clean</sub> in <code>g_clean</code> <a href='#f_c'>x</a>" in shown[0].data
 
 
 def test_found_is_markdown(shown):
@@ -227,3 +241,56 @@ def test_every_experiment_is_on_the_page_of_settings():
     shown = set(re.findall(r"pages\.settings\(\*experiments\.(\w+)\.EXPERIMENTS\)", page))
     listed = {one.name for module in shown for one in getattr(experiments, module).EXPERIMENTS}
     assert listed == set(experiments.EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "unit", "words"),
+    [
+        ([1, 3, 2], ".1f", "", "1.0 to 3.0"),
+        ([13.41, 13.44], ".1f", "", "13.4"),
+        ([-0.998, -0.5], ".2f", "", "−1.00 to −0.50"),
+        ([0.521, 0.524], ".0%", "", "52%"),
+        ([171.2, float("nan"), 176.44], ".1f", "°", "171.2° to 176.4°"),
+        ([-0.001, 0.004], ".2f", "", "0.00"),
+        (pd.DataFrame({"a": [0.1, 0.2], "b": [0.05, 0.3]}), ".2f", "", "0.05 to 0.30"),
+    ],
+)
+def test_a_span_whose_ends_are_written_alike_is_one_number(values, form, unit, words):
+    assert pages.span(values, form, unit) == words
+
+
+def test_a_tidy_table_writes_each_column_in_one_way():
+    table = pd.DataFrame(
+        {
+            "whole": [48.0, 2449418.0],
+            "noisy_error": [0.5274, 0.0781],
+            "test_error": [0.0536, 0.0496],
+            "speed": [0.0011, 0.00204],
+            "ratio": [20.695, 0.8842],
+            "time": [4124.626, 345.511],
+            "cosine": [-0.99751, float("nan")],
+            "chance": [0.18, 4.1e-11],
+            "name": ["T4", "A100"],
+        },
+        index=pd.Index([0.1, 0.2], name="δ"),
+    )
+    tidy = pages.tidy(table)
+    assert tidy.to_dict("list") == {
+        "whole": ["48", "2,449,418"],
+        "noisy error": ["0.527", "0.078"],
+        "test error": ["0.054", "0.050"],
+        "speed": ["0.00110", "0.00204"],
+        "ratio": ["20.7", "0.884"],
+        "time": ["4,125", "346"],
+        "cosine": ["−0.998", "–"],
+        "chance": ["0.180", "4 × 10⁻¹¹"],
+        "name": ["T4", "A100"],
+    }
+    assert tidy.index.equals(table.index)
+
+
+def test_a_tidy_table_keeps_its_column_names_even_if_they_come_twice():
+    columns = pd.MultiIndex.from_tuples([("a", "x"), ("a", "x"), ("b", "x")])
+    tidy = pages.tidy(pd.DataFrame([[1, 0.0, float("nan")]], columns=columns))
+    assert tidy.columns.equals(columns)
+    assert tidy.iloc[0].tolist() == ["1", "0", "–"]

@@ -4,6 +4,8 @@ r"""Displayed formulas can be linked to, and those of the paper carry its number
 here it becomes a link to the formula, at `#equation-14`. Formulas that are the book's own have no number,
 so that none is mistaken for the paper's; the link to one appears where headings have theirs, at
 `#formula-1`, …, in the order of the page.
+
+Within a line, what touches a formula stays on its line.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
+BEFORE = re.compile(r"[(\[“‘]{0,2}$")
+AFTER = re.compile(r"^(?:[^\s\w]{1,3}(?=\s|$)|[-–’]\w{1,3}\b)")
 TAG = re.compile(r"\s*\\tag\{(\d+(?:, \d+)*)\}")
 
 
@@ -59,7 +63,38 @@ def link_formulas(app: Sphinx, doctree: nodes.document) -> None:
         wrapped += [formula, nodes.raw("", link, format="html")]
 
 
+def keep_together(doctree: nodes.document) -> None:
+    """Keep what touches a formula within a line, a comma or a bracket, on the line of the formula."""
+    for formula in list(doctree.findall(nodes.math)):
+        together = nodes.inline("", "", classes=["unbroken"])
+        before, after = _neighbour(formula, -1), _neighbour(formula, 1)
+        head = _found(BEFORE, before)
+        tail = _found(AFTER, after)
+        if not head and not tail:
+            continue
+        formula.replace_self(together)
+        together += [*map(nodes.Text, filter(None, [head])), formula, *map(nodes.Text, filter(None, [tail]))]
+        if before is not None and head:
+            together.parent.replace(before, nodes.Text(before.astext()[: -len(head)]))
+        if after is not None and tail:
+            together.parent.replace(after, nodes.Text(after.astext()[len(tail) :]))
+
+
+def _found(pattern: re.Pattern[str], text: nodes.Text | None) -> str:
+    found = pattern.search(text.astext()) if text is not None else None
+    return found[0] if found else ""
+
+
+def _neighbour(node: nodes.Node, step: int) -> nodes.Text | None:
+    """The text that stands directly before (-1) or after (1) a node."""
+    siblings = node.parent.children
+    place = siblings.index(node) + step
+    found = siblings[place] if 0 <= place < len(siblings) else None
+    return found if isinstance(found, nodes.Text) else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("doctree-read", link_formulas)
+    app.connect("doctree-read", lambda _, doctree: keep_together(doctree))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

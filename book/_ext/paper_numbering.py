@@ -1,8 +1,9 @@
 """The directive `{paper-numbering}`: where each numbered statement of the paper is in this book.
 
 Its argument names one of the groups below. Its rows are made from the list of claims, so that none is
-forgotten; a line of its content, ``Theorem 3.1: {ref}`proof-thm-3-1` ``, adds to a row, or makes one for what
-is no claim. Equations that a page shows with their number (see `equations`) are linked there.
+forgotten; a line of its content, ``Theorem 3.1: {ref}`proof-thm-3-1` ``, adds to the row of a number of the
+paper, or makes one where nothing is claimed. Equations that a page shows with their number (see `equations`)
+are linked there.
 
 Wherever a claim has its card, the search finds the card by the paper's number: `Theorem 3.1`, `thm 3.1`.
 """
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from cleanprio_lib.claims.ledger import Listed
 
 PAGE = "book/appendix/numbering"
-SCOREBOARD = "12-scoreboard"
-NUMBERED = re.compile(
-    r"(Abstract|Section|Definition|Theorem|Corollary|Remark|Lemma|Assumption|Proposition|Equation|Figure)"
-    r"(?: ([A-Z]?[\d.]+))?",
-    re.IGNORECASE,
-)
 # Kinds as they are grouped, and other ways in which readers write them.
 GROUPS = {
     "Statements": ("Theorem", "Corollary", "Remark", "Lemma", "Assumption", "Proposition"),
@@ -37,11 +32,17 @@ GROUPS = {
     "Figures": ("Figure",),
     "Sentences": ("Abstract", "Section"),
 }
+NUMBERED = re.compile(
+    rf"({'|'.join(kind for kinds in GROUPS.values() for kind in kinds)})(?: ([A-Z]?[\d.]+))?", re.IGNORECASE
+)
+# In the paper whether or not anything is claimed of them.
+UNCLAIMED = (*(f"Equation {number}" for number in range(1, 35)), "Theorem A.1", "Corollary A.3")
 SHORT = {
     "Theorem": ("Thm", "Thm."),
     "Corollary": ("Cor", "Cor."),
     "Remark": ("Rem", "Rem."),
-    "Assumption": ("Ass", "Ass."),
+    "Lemma": ("Lem", "Lem."),
+    "Assumption": ("Assump", "Assump."),
     "Proposition": ("Prop", "Prop."),
     "Equation": ("Eq", "Eq."),
     "Figure": ("Fig", "Fig."),
@@ -85,6 +86,46 @@ def in_order(numbers: Iterable[str]) -> list[str]:
     return sorted(numbers, key=parts)
 
 
+def kinds_of(group: str) -> tuple[str, ...]:
+    """What belongs to a group.
+
+    Raises:
+        ValueError: there is no such group.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"the argument must be one of {', '.join(GROUPS)}, got {group!r}")
+    return GROUPS[group]
+
+
+def known(kinds: Sequence[str]) -> list[str]:
+    """The paper's numbers of these kinds, in its order."""
+    from cleanprio_lib.claims import PAPER
+
+    numbers = {*UNCLAIMED, *(number_of(listed.place) for listed in PAPER)}
+    return in_order(number for number in numbers if number.partition(" ")[0] in kinds)
+
+
+def additions(lines: Iterable[str], kinds: Sequence[str]) -> dict[str, str]:
+    """What the lines of a directive add to the rows of these kinds, by number.
+
+    Raises:
+        ValueError: a line is not "number: text", its number is none of these kinds, or has a line already.
+    """
+    found: dict[str, str] = {}
+    for line in lines:
+        if not line.strip():
+            continue
+        number, _, text = line.partition(": ")
+        if not text.strip():
+            raise ValueError(f"a line must be a number, a colon, a space and a text, got {line!r}")
+        if number not in known(kinds):
+            raise ValueError(f"a line must begin with one of {', '.join(known(kinds))}; got {number!r}")
+        if number in found:
+            raise ValueError(f"a number must have one line, got another of {number!r}")
+        found[number] = text
+    return found
+
+
 class PaperNumbering(SphinxDirective):
     """The table of one of the groups."""
 
@@ -95,8 +136,11 @@ class PaperNumbering(SphinxDirective):
         """Called by docutils."""
         from cleanprio_lib.claims import PAPER
 
-        kinds = GROUPS[self.arguments[0]]
-        extra = dict(line.split(": ", 1) for line in self.content if line.strip())
+        try:
+            kinds = kinds_of(self.arguments[0])
+            extra = additions(self.content, kinds)
+        except ValueError as error:
+            raise self.error(str(error)) from error
         shown = equations.pages_by_number(self.env) if "Equation" in kinds else {}
         links = {f"Equation {n}": [showing(n, page) for page in pages] for n, pages in shown.items()}
         claims: dict[str, list[Listed]] = {number: [] for number in {**extra, **links}}
@@ -117,15 +161,13 @@ class PaperNumbering(SphinxDirective):
         here = anchor(number)
         index = addnodes.index(entries=[("single", form, here, "main", None) for form in spellings(number)])
         cards = [
-            link(f"../{page_of(claim)}.html#claim-{claim.id}", nodes.literal(claim.id, claim.id))
+            link(f"../{claim.page}.html#claim-{claim.id}", nodes.literal(claim.id, claim.id))
             for claim in claims
         ]
-        pictures = {f"../{claim.page}.html#{claim.figure}" for claim in claims if claim.figure}
         errata = sorted({erratum for claim in claims for erratum in claim.errata})
         told = [extra] if extra else []
         told += [f"{{ref}}`E{erratum} <erratum-{erratum}>`" for erratum in errata]
-        others: list[nodes.Node] = list(shown)
-        others += [link(address, nodes.Text("figure")) for address in sorted(pictures)]
+        others = [*shown, *pictures(claims)]
         for text in told:
             parsed, messages = self.state.inline_text(text, self.lineno)
             others += [nodes.inline("", "", *parsed), *messages]
@@ -141,11 +183,13 @@ def showing(number: int, page: str) -> nodes.reference:
     return link(f"../{name}.html#{equations.anchor(number)}", nodes.Text(told))
 
 
-def page_of(listed: Listed) -> str:
-    """The page with a claim's card: its chapter's, or while there is none the scoreboard's."""
-    from cleanprio_lib.claims import PAGES
-
-    return listed.page if listed.page in PAGES else SCOREBOARD
+def pictures(claims: Iterable[Listed]) -> list[nodes.Node]:
+    """The links to claims' figures, one a figure; each says whose figure it is."""
+    shared: dict[str, list[str]] = {}
+    for claim in claims:
+        if claim.figure:
+            shared.setdefault(f"../{claim.page}.html#{claim.figure}", []).append(claim.id)
+    return [link(address, nodes.Text(f"figure of {' and '.join(ids)}")) for address, ids in shared.items()]
 
 
 def table(rows: Iterable[nodes.Node]) -> nodes.table:
@@ -177,7 +221,7 @@ def index_cards(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     from cleanprio_lib.claims import PAPER
 
     for listed in PAPER:
-        if f"book/{page_of(listed)}" == docname:
+        if f"book/{listed.page}" == docname:
             forms = [*spellings(number_of(listed.place)), listed.id]
             target = f"claim-{listed.id}"
             doctree += addnodes.index(entries=[("single", form, target, "main", None) for form in forms])

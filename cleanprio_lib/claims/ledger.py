@@ -37,7 +37,7 @@ EARLY, LATER, LOGITS = "04-early-stage", "05-diminishing-dominance", "06-single-
 MNIST, CIFAR, SWEEPS, KERNELS = "07-mnist", "08-cifar10", "09-width-and-noise", "10-kernel-machines"
 BEYOND, PRACTICE = "11-beyond-the-paper", "11-label-noise-in-practice"
 
-# Pages that there are. A claim of a chapter that is not among them has its card on the scoreboard.
+# Every claim has its card on one of these.
 PAGES = (U_CURVE, ANGLES, GRADIENTS, EARLY, LATER, LOGITS, MNIST, CIFAR, SWEEPS, KERNELS, BEYOND, PRACTICE)
 
 PAPER = (

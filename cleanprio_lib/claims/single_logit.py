@@ -144,7 +144,7 @@ CLAIMS = (
         id="eq-14-ratio",
         statement="Before the first step a logit's clean gradient is (C − 1)(1 − δ)/δ times as long as its "
         "noisy one.",
-        where="Below equation 14, its second norm read as that of g_noise",
+        where="Below equation 14, its second norm read as that of the noisy gradient",
         experiments=("eq-14-initial-ratio",),
         rule=None,
         measure=_eq_14_ratio,

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from cleanprio_lib.explorers.lettering import in_svg, tick_texts, width
 from cleanprio_lib.figures import HAIRLINE
+from cleanprio_lib.lettering import in_svg, tick_texts, width
 
 # A panel is as wide as a phone leaves room for, so that its text is never scaled below 11 pixels.
 WIDTH, HEIGHT, TALLEST = 320, 200, 290

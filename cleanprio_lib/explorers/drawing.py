@@ -9,8 +9,8 @@ from matplotlib.colors import to_hex, to_rgb
 from numpy.typing import NDArray
 
 from cleanprio_lib.explorers.axes import TEXT, WIDTH, Frame
-from cleanprio_lib.explorers.lettering import in_svg, width
 from cleanprio_lib.explorers.marks import Arrow, Band, Bars, Label, Line, Mark, Points, color, dashes, numbers
+from cleanprio_lib.lettering import in_svg, width
 
 # A path's commands in tenths of a pixel, or a label's place in pixels and its content.
 Place: TypeAlias = tuple[float, float, str]

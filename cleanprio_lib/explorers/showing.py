@@ -16,9 +16,9 @@ from IPython.display import HTML, display
 
 from cleanprio_lib.explorers import drawing, marks, tables
 from cleanprio_lib.explorers.axes import WIDTH, Axes, Frame, frame, spines
-from cleanprio_lib.explorers.lettering import in_html, plain
 from cleanprio_lib.explorers.marks import Label, Picture
 from cleanprio_lib.explorers.sliders import Slider, control, start_of, texts
+from cleanprio_lib.lettering import in_html, plain
 
 MOST_STATES = 3000
 MOST_BYTES = 150_000

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from cleanprio_lib.explorers.lettering import in_html, number_text
+from cleanprio_lib.lettering import in_html, number_text
 
 KINDS = ("range", "choice")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cleanprio_lib.explorers.lettering import in_html
+from cleanprio_lib.lettering import in_html
 
 
 def column(values: Sequence[Any], sizes: Sequence[int]) -> dict[str, Any]:

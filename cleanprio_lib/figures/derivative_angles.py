@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 from numpy.typing import NDArray
@@ -99,7 +98,7 @@ def finite_width(pooled: pd.DataFrame, law: pd.DataFrame) -> Figure:
     ax.set_xticks(ticks, [str(width) for width in ticks])
     ax.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
     ax.minorticks_off()
-    _label_logarithmic(ax, ends)
+    label_ends(ax, ends)
     return figure
 
 
@@ -241,14 +240,3 @@ def _histogram(
     low = np.array([float(str(name).removeprefix("bin_")) for name in columns])
     chosen = frame[(frame.source == source) & (frame.pairs == pairs)]
     return np.append(low, 2 * low[-1] - low[-2]), chosen[columns].to_numpy(dtype=float)
-
-
-def _label_logarithmic(ax: Axes, ends: list[End]) -> None:
-    """`label_ends` on a logarithmic axis: heights as they are on a linear one."""
-    low, high = np.log(ax.get_ylim())
-    bottom, top = ax.get_ylim()
-    share = [(np.log(end.height) - low) / (high - low) for end in ends]
-    label_ends(
-        ax,
-        [End(e.label, e.color, bottom + at * (top - bottom)) for e, at in zip(ends, share, strict=True)],
-    )

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
-from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, SIZE, WIDTH, End, Role, label_ends
+from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, SIZE, WIDTH, End, Role, label_ends, logarithmic
 
 QUANTITIES = ("_error", "_loss", "_residual")
 
@@ -79,16 +79,13 @@ def over_epochs(
     for number, (ax, panel) in enumerate(zip(axes[:, 0], panels, strict=True)):
         ends = lines(ax, frame, panel.columns, [panel.role(column) for column in panel.columns])
         ends += _against(ax, panel, frame.epoch.max())
-        if panel.log:
-            ax.set_yscale("log")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_locator(NullLocator())
         ax.set(ylabel=panel.y_label, ylim=panel.y_limits, xlabel="")
+        logarithmic(ax, "y" if panel.log else "")
         label_ends(ax, ends, height=height / len(panels))
         if stops is not None:
             mark_stops(ax, stops, words=number == stop_panel, height=stop_height)
     axes[-1, 0].set_xlabel(x_label)
+    axes[-1, 0].xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     if log:
         axes[-1, 0].set(xscale="log", xlim=(frame.epoch.min(), frame.epoch.max()))
     return figure
@@ -134,6 +131,7 @@ def mark_stops(ax: Axes, stops: pd.DataFrame, *, words: bool = True, height: flo
         ax.annotate(
             f"lowest test error:\n{epochs}", (middle, height), xycoords=("data", "axes fraction"),
             xytext=(6, 0), textcoords="offset points", va="top", color=HAIRLINE, fontsize=11,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )  # fmt: skip
 
 

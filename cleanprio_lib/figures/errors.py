@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cleanprio_lib import early_stopping
 from cleanprio_lib.figures.epochs import lines, mark_stops
-from cleanprio_lib.figures.style import HAIRLINE, ROLES, End, label_ends
+from cleanprio_lib.figures.style import HAIRLINE, ROLES, WIDTH, End, label_ends
 
 
 def total_errors(frame: pd.DataFrame, *, level: float) -> Figure:
@@ -18,7 +18,7 @@ def total_errors(frame: pd.DataFrame, *, level: float) -> Figure:
         frame: a row for each (seed, epoch) with `train_error` and `test_error`.
         level: $\\delta$, drawn as a thin line.
     """
-    figure, ax = plt.subplots()
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.7))
     names = ["train_error", "test_error"]
     ends = lines(ax, frame, names, [ROLES[name] for name in names])
     ax.axhline(level, color=HAIRLINE, linewidth=1)
@@ -35,7 +35,7 @@ def subset_errors(frame: pd.DataFrame) -> Figure:
     Args:
         frame: a row for each (seed, epoch) with `clean_error`, `noisy_error` and `noisy_true_error`.
     """
-    figure, ax = plt.subplots()
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.7))
     names = ["clean_error", "noisy_error", "noisy_true_error"]
     ends = lines(ax, frame, names, [ROLES[name] for name in names])
     ax.set(ylabel="classification error (fraction)", ylim=(0, 1.04))

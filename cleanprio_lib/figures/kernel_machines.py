@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -133,8 +132,8 @@ def two_accounts(spaces: pd.DataFrame, predicted: pd.Series, *, turn: float) -> 
     label_ends(
         upper,
         [
-            End("true labels", ROLES["true"].color, _place(upper, spaces.strength.iloc[-1])),
-            End("noise", ROLES["noisy"].color, _place(upper, spaces.noise.iloc[-1])),
+            End("true labels", ROLES["true"].color, float(spaces.strength.iloc[-1])),
+            End("noise", ROLES["noisy"].color, float(spaces.noise.iloc[-1])),
         ],
         height=2.8,
     )
@@ -185,10 +184,3 @@ def _ends(frame: pd.DataFrame, names: Sequence[str], *, prefix: str = "") -> lis
         End(short.get(name, ROLES[name].label), ROLES[name].color, float(last[f"{prefix}{name}"].mean()))
         for name in names
     ]
-
-
-def _place(ax: Axes, value: float) -> float:
-    """The height on a linear axis of the same limits that is where a logarithmic one has the value."""
-    low, high = ax.get_ylim()
-    share = np.log(value / low) / np.log(high / low)
-    return float(low + share * (high - low))

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from cleanprio_lib.lettering import in_mathtext
 
 SIZE = (6.2, 3.9)
 # Inches: narrow enough for a figure of several panels to be read on a phone, where it shrinks to the screen.
@@ -81,12 +86,14 @@ def set_style() -> None:
 
 
 def svg(figure: Figure, *, salt: str) -> bytes:
-    """The figure as SVG, the same bytes for the same figure; it is closed.
+    """The figure as SVG, its subscripts written as such, the same bytes for the same figure; it is closed.
 
     Args:
         figure: drawn by one of the functions above.
         salt: keeps the ids of several figures on one page apart.
     """
+    for text in figure.findobj(Text):
+        text.set_text(in_mathtext(text.get_text()))
     content = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": salt}):
         figure.savefig(content, format="svg", metadata={"Date": None})
@@ -107,13 +114,14 @@ def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> Non
     """Write each line's name at its end, moved just so far that none covers another.
 
     Args:
-        ax: drawn on, its limits as they will be.
+        ax: drawn on, its limits and its scale as they will be.
         ends: of the lines.
         height: of the panel, inches.
     """
-    axis = ax.yaxis.get_transform()  # linear or logarithmic
-    low, high = axis.transform(ax.get_ylim())
-    places = [(end, (float(axis.transform(end.height)) - low) / (high - low)) for end in ends]
+    scale = ax.yaxis.get_transform().transform
+    limits = ax.get_ylim()
+    low, high = scale(limits)
+    places = [(end, (float(scale(np.clip(end.height, *limits))) - low) / (high - low)) for end in ends]
     for end, place in _spread(places, LINE_HEIGHT * SIZE[1] / height):
         ax.annotate(
             end.label, (1.015, place), xycoords="axes fraction", va="center", color=end.color, fontsize=11,
@@ -121,11 +129,28 @@ def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> Non
         )  # fmt: skip
 
 
+def logarithmic(ax: Axes, names: str) -> None:
+    """Logarithmic axes with plain numbers: powers of ten or, where there would be one or two, 1, 2 and 5.
+
+    Args:
+        ax: drawn on.
+        names: of the axes, such as "xy".
+    """
+    for name in names:
+        getattr(ax, f"set_{name}scale")("log")
+        low, high = getattr(ax, f"get_{name}lim")()
+        axis = getattr(ax, f"{name}axis")
+        axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 50 else (1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def _spread(ends: Sequence[tuple[End, float]], line: float = LINE_HEIGHT) -> list[tuple[End, float]]:
     """Heights, in fractions of the axis, pushed up from below, then down from above, until all have room."""
     placed = sorted(ends, key=lambda pair: pair[1])
     room = [line * (end.label.count("\n") + 1) for end, _ in placed]
     heights = [height for _, height in placed]
+    heights[:1] = [max(height, room[0] / 2) for height in heights[:1]]  # clear of the axis below
     for below, above in pairwise(range(len(heights))):
         heights[above] = max(heights[above], heights[below] + (room[below] + room[above]) / 2)
     ceiling = 1.02

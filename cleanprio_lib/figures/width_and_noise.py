@@ -12,10 +12,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from cleanprio_lib.figures.epochs import Panel, _short, lines, mark_stops
-from cleanprio_lib.figures.style import HAIRLINE, WIDTH, End, label_ends
+from cleanprio_lib.figures.style import HAIRLINE, WIDTH, End, label_ends, logarithmic
 
 # From light to dark, so that they are told apart with any colour vision; no role has one of these.
 SHADES = ("#C08A00", "#A0522D", "#7B2D5B", "#2B1B5A")
@@ -190,36 +190,14 @@ def _onward(curve: pd.DataFrame, x: str) -> pd.DataFrame:
 
 
 def _finish(ax: Axes, view: View, ends: list[End], *, height: float) -> None:
-    _scales(ax, view.log)
+    logarithmic(ax, view.log)
     for label, level in view.levels.items():
         ax.axhline(level, color=HAIRLINE, linewidth=1)
         ends.append(End(label, HAIRLINE, level))
     if view.curve is not None:
         ax.plot(view.curve.index, view.curve, color=HAIRLINE, linewidth=1.5, linestyle=(0, (1, 1.5)))
     ax.set(xlabel=view.x_label, ylabel=view.y_label, xlim=view.x_limits, ylim=view.y_limits)
-    label_ends(ax, _on_axis(ax, ends, view.log), height=height)
-
-
-def _scales(ax: Axes, log: str) -> None:
-    """Logarithmic axes with plain numbers: powers of ten or, where there would be one or two, 1, 2 and 5."""
-    for name in log:
-        getattr(ax, f"set_{name}scale")("log")
-        low, high = getattr(ax, f"get_{name}lim")()
-        axis = getattr(ax, f"{name}axis")
-        axis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 50 else (1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
-        axis.set_minor_formatter(NullFormatter())
-
-
-def _on_axis(ax: Axes, ends: Sequence[End], log: str) -> list[End]:
-    """Ends at the heights of a linear axis with the same limits, which is what labels are placed by."""
-    low, high = ax.get_ylim()
-    if "y" not in log:
-        return [End(end.label, end.color, min(max(end.height, low), high)) for end in ends]
-    shares = [np.log(min(max(end.height, low), high) / low) / np.log(high / low) for end in ends]
-    return [
-        End(end.label, end.color, low + share * (high - low)) for end, share in zip(ends, shares, strict=True)
-    ]
+    label_ends(ax, ends, height=height)
 
 
 def _ends(epochs: pd.Series) -> tuple[int, int]:

@@ -8,10 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from cleanprio_lib import experiments, runs
-from cleanprio_lib.claims import BOOK, CLAIMS, MODULES, PAGES, PAPER, VERDICTS, Judged, Listed, judge
+from cleanprio_lib.claims import BOOK, CLAIMS, MODULES, PAPER, VERDICTS, Judged, Listed, judge
 from cleanprio_lib.recordings import Recorded
 
-PAGE = "12-scoreboard"
 EVIDENCE = "evidence"  # folder, beside the pages, of recorded runs and of the code that judges
 COMPUTED, NOTHING = "computed on the spot", "not recorded"
 PARTS = {"paper": "the paper", "book": "this book"}
@@ -47,20 +46,14 @@ class Row:
         return sum(number.agrees for number in self.judged.measured)
 
     @property
-    def page(self) -> str:
-        """Name of the page with the claim's card: its chapter's, or while there is none the scoreboard's."""
-        return self.listed.page if self.listed.page in PAGES else PAGE
-
-    @property
     def card(self) -> str:
         """Where its card is, seen from a chapter."""
-        return f"{self.page}.html#claim-{self.listed.id}"
+        return f"{self.listed.page}.html#claim-{self.listed.id}"
 
     @property
     def figure(self) -> str | None:
-        """Where its figure is, seen from a chapter; None if there is none, or no such chapter yet."""
-        there = self.listed.figure and self.listed.page in PAGES
-        return f"{self.page}.html#{self.listed.figure}" if there else None
+        """Where its figure is, seen from a chapter; None if there is none."""
+        return f"{self.listed.page}.html#{self.listed.figure}" if self.listed.figure else None
 
     @property
     def errata(self) -> dict[int, str]:

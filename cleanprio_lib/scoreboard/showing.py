@@ -14,7 +14,7 @@ from IPython.display import HTML, display
 
 from cleanprio_lib import runs
 from cleanprio_lib.claims import VERDICTS, Measured
-from cleanprio_lib.explorers.lettering import in_html
+from cleanprio_lib.lettering import in_html
 from cleanprio_lib.pages import MARKS, number_text, with_powers
 from cleanprio_lib.recordings import Recorded
 from cleanprio_lib.scoreboard.evidence import COMPUTED, NOTHING, PARTS, Row, parted

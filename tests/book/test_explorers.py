@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import numpy as np
 import pytest
 import yaml
+from browsing import Seen, violations, windows
 from small_book import code_cell, copy_looks, notebook_page
 
 from cleanprio_lib import explorers, theory
@@ -23,7 +21,6 @@ from tools.book import Book
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 THETAS, DEPTHS, SHIFTS = list(range(0, 181, 20)), [2, 3, 10], [-1.0, 0.0, 2.0]
 # How Colab, classic Jupyter and JupyterLab bring an output's HTML into the page and run its scripts.
 INSERTIONS = {
@@ -133,21 +130,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
     return made
 
 
-class Seen:
-    """The page, open in the browser, and what went wrong on it."""
-
-    def __init__(self, page: Any, address: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self.note(message.type, message.text))
-        page.on("pageerror", lambda error: self.note("error", str(error)))
-        page.route(re.compile(r"^(?!file:|data:|blob:)"), lambda route: route.abort())
-        page.goto(address)
-
-    def note(self, kind: str, text: str) -> None:
-        """Keep what is wrong."""
-        if kind in {"error", "warning"}:
-            self.complaints.append(text)
+class Explorers(Seen):
+    """The page, open in the browser, and its explorers."""
 
     def path(self, explorer: str, mark: int) -> str:
         """The path of a moving mark."""
@@ -192,25 +176,22 @@ def _along(ticks: list[Any], anchor: str, place: int, at: float) -> float:
     return low + (high - low) * (at - start) / (end - start)
 
 
-OpenPage = Callable[..., Seen]
+OpenPage = Callable[..., Explorers]
 
 
 @pytest.fixture
 def open_page(browser: Any, book: Book) -> Iterator[OpenPage]:
     """Open the page at a width, in a colour scheme, with or without scripts."""
-    contexts = []
+    with windows(browser) as window:
 
-    @cache
-    def opened(width: int = 1440, scheme: str = "light", scripts: bool = True) -> Seen:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        return Seen(context.new_page(), (book.html / "book" / "index.html").as_uri())
+        @cache
+        def opened(width: int = 1440, scheme: str = "light", scripts: bool = True) -> Explorers:
+            size = {"width": width, "height": 900}
+            seen = Explorers(window(viewport=size, color_scheme=scheme, java_script_enabled=scripts))
+            seen.page.goto((book.html / "book" / "index.html").as_uri())
+            return seen
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield opened
 
 
 def test_the_page_is_without_fault_and_says_nothing_to_the_console(book: Book, open_page: OpenPage) -> None:
@@ -293,22 +274,23 @@ def test_it_moves_in_the_outputs_of_notebooks(
     outputs: list[Any] = []
     monkeypatch.setattr(showing, "display", outputs.append)
     show_both()
-    page = browser.new_page()
-    page.route("**", lambda route: route.abort())
-    for output in (outputs[0].data, outputs[1].data, outputs[1].data):
-        page.evaluate(INSERTIONS[how], output)
-    place = page.frame_locator("iframe").nth(2) if how == "frame of its own" else page
-    # The same cell run twice: the later output moves as well, its twin stays.
-    figure = place.locator(SECOND).last
-    slider = figure.locator("input")
-    slider.wait_for()
-    page.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
-    slider.focus()
-    page.keyboard.press("End")
-    assert page.evaluate("window.leaked") is None, "the notebook would act on the key"
-    assert figure.locator(".explorer-words").inner_text() == "Moved by 2."
-    assert slider.get_attribute("aria-valuetext") == "2"
-    page.close()
+    with windows(browser) as window:
+        seen = Seen(window())
+        page = seen.page
+        for output in (outputs[0].data, outputs[1].data, outputs[1].data):
+            page.evaluate(INSERTIONS[how], output)
+        place = page.frame_locator("iframe").nth(2) if how == "frame of its own" else page
+        # The same cell run twice: the later output moves as well, its twin stays.
+        figure = place.locator(SECOND).last
+        slider = figure.locator("input")
+        slider.wait_for()
+        page.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
+        slider.focus()
+        page.keyboard.press("End")
+        assert page.evaluate("window.leaked") is None, "the notebook would act on the key"
+        assert figure.locator(".explorer-words").inner_text() == "Moved by 2."
+        assert slider.get_attribute("aria-valuetext") == "2"
+    assert seen.complaints == seen.remote == []
 
 
 def test_without_scripts_the_start_state_is_there_and_the_page_says_so(open_page: OpenPage) -> None:
@@ -346,9 +328,7 @@ def test_it_fits_and_can_be_read(open_page: OpenPage, width: int, scheme: str) -
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_it_is_accessible(open_page: OpenPage, width: int, scheme: str) -> None:
     page = open_page(width, scheme).page
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    violations = page.evaluate("axe.run().then(result => result.violations)")
-    assert [(rule["id"], node["html"][:120]) for rule in violations for node in rule["nodes"]] == []
+    assert violations(page) == []
     assert page.get_by_role("slider", name="input angle").count() == 1
     assert page.get_by_role("group", name="depth L").get_by_role("radio").count() == len(DEPTHS)
     assert page.get_by_role("img", name="A parabola over two bars.").count() == 1

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import axe_playwright_python
 import equations
 import paper_numbering
 import pytest
 import symbols
+from browsing import Seen, violations, windows
+from docutils import nodes
+from docutils.utils import new_document
+from small_book import MakeBook
 
-from cleanprio_lib.claims import CLAIMS, PAGES, PAPER
+from cleanprio_lib.claims import CLAIMS, PAPER
+from tools import build
 from tools.book import Book
 
 BOOK = Book()
-AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 EQUATIONS = 34  # are numbered in the paper
 FIGURES = 13
+STATEMENTS = paper_numbering.GROUPS["Statements"]
 
 
 @pytest.mark.parametrize(
@@ -51,10 +54,84 @@ def test_numbers_are_in_the_papers_order() -> None:
 
 
 def test_readers_may_abbreviate() -> None:
-    assert {"Equation 8", "Eq. 8", "eq 8".capitalize(), "Equation (8)"} <= set(
-        paper_numbering.spellings("Equation 8")
-    )
+    assert {"Equation 8", "Eq. 8", "Eq 8", "Equation (8)"} <= set(paper_numbering.spellings("Equation 8"))
+    assert {"Assump 4.1", "Assump. 4.1"} <= set(paper_numbering.spellings("Assumption 4.1"))
+    assert {"Lem A.2", "Lem. A.2"} <= set(paper_numbering.spellings("Lemma A.2"))
     assert paper_numbering.spellings("Abstract") == ["Abstract"]
+
+
+def test_every_kind_that_is_numbered_is_in_a_group() -> None:
+    with pytest.raises(ValueError, match=r"no number of the paper in 'Definition 2\.1'"):
+        paper_numbering.number_of("Definition 2.1")
+    for kinds in paper_numbering.GROUPS.values():
+        for kind in kinds:
+            assert paper_numbering.number_of(f"{kind} 3.1") == f"{kind} 3.1"
+
+
+def test_every_equation_may_have_a_row() -> None:
+    wanted = [f"Equation {number}" for number in range(1, EQUATIONS + 1)]
+    assert paper_numbering.known(["Equation"]) == wanted
+
+
+def test_lines_add_to_the_rows_of_a_group() -> None:
+    lines = ["Theorem 3.1: {ref}`proof <a>`, {ref}`b: c <d>`", "", "Corollary A.3: again"]
+    assert paper_numbering.additions(lines, STATEMENTS) == {
+        "Theorem 3.1": "{ref}`proof <a>`, {ref}`b: c <d>`",
+        "Corollary A.3": "again",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("Theorem 3.1 proof", "a number, a colon, a space and a text, got 'Theorem 3.1 proof'"),
+        ("Theorem 3.1: ", "a number, a colon, a space and a text, got 'Theorem 3.1: '"),
+        ("Equation 8: proof", "one of Theorem 3.1, Corollary 3.2, Remark 3.3, .*; got 'Equation 8'"),
+        ("Theorem 3.11: proof", "one of Theorem 3.1, .*; got 'Theorem 3.11'"),
+        ("theorem 3.1: proof", "one of Theorem 3.1, .*; got 'theorem 3.1'"),
+        ("Theorem 4.4: again", "a number must have one line, got another of 'Theorem 4.4'"),
+    ],
+)
+def test_a_wrong_line_is_refused(line: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        paper_numbering.additions(["Theorem 4.4: proof", line], STATEMENTS)
+
+
+def test_links_to_figures_say_whose_they_are() -> None:
+    rows: dict[str, list[Any]] = {}
+    for listed in PAPER:
+        rows.setdefault(paper_numbering.number_of(listed.place), []).append(listed)
+    for number, claims in rows.items():
+        links = paper_numbering.pictures(claims)
+        told = [link.astext() for link in links]
+        assert len({link["refuri"] for link in links}) == len(links) == len(set(told)), number
+        assert {claim.id for claim in claims if claim.figure} == {
+            word for text in told for word in text.removeprefix("figure of ").split(" and ")
+        }
+    (both,) = paper_numbering.pictures(rows["Figure 3"])
+    assert both["refuri"] == "../02-derivative-angles.html#fig-3"
+    assert both.astext() == "figure of fig-3-left and fig-3-right"
+    assert [link.astext() for link in paper_numbering.pictures(rows["Figure 11"])] == [
+        "figure of fig-11-left",
+        "figure of fig-11-middle",
+        "figure of fig-11-right",
+    ]
+
+
+@pytest.mark.slow
+def test_a_wrong_table_stops_the_build_and_says_where(
+    make_book: MakeBook, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tables = ("Statments\n", "Figures\nFigure 14: none", "Equations\nEquation 8 is proved")
+    text = "\n\n".join(f"```{{paper-numbering}} {table}\n```" for table in tables)
+    assert build.build(make_book({"appendix/wrong": f"# Wrong\n\n{text}\n"})) != 0
+    log = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", "".join(capfd.readouterr())).split())
+    for line, told in (
+        (3, "the argument must be one of Statements, Equations, Figures, Sentences, got 'Statments'"),
+        (7, "a line must begin with one of Figure 1, Figure 2,"),
+        (11, "a line must be a number, a colon, a space and a text, got 'Equation 8 is proved'"),
+    ):
+        assert re.search(rf"wrong\.md:{line}: \S+ {re.escape(told)}", log), (line, told, log)
 
 
 @pytest.mark.parametrize("name", ["θ_h", "g^(c)", "", "2d"])
@@ -76,22 +153,38 @@ def test_a_formula_says_which_equation_of_the_paper_it_is(formula: str, numbers:
     assert equations.numbers_of(formula) == numbers
 
 
-@pytest.fixture(scope="module")
-def seen(browser: Any) -> Iterator[Any]:
-    """A page that can reach nothing but the disk, and keeps what is complained about.
+def test_what_touches_a_formula_stays_on_its_line() -> None:
+    document, paragraph = new_document(""), nodes.paragraph()
+    for part in (
+        "three (",
+        nodes.math("", "x"),
+        "), and the ",
+        nodes.math("", "y"),
+        "-th of ",
+        nodes.math("", "z"),
+        " all",
+    ):
+        paragraph += nodes.Text(part) if isinstance(part, str) else part
+    document += paragraph
+    equations.keep_together(document)
+    together = [node for node in paragraph.findall(nodes.inline) if "unbroken" in node["classes"]]
+    assert [node.astext() for node in together] == ["(x),", "y-th"]
+    assert paragraph.astext() == "three (x), and the y-th of z all"
 
-    Motion is reduced: buttons fade from one colour scheme to the other, and half-way have no contrast.
-    """
-    page = browser.new_page(reduced_motion="reduce")
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda line: page.complaints.append(line.text) if line.type in {"error", "warning"} else None,
-    )
-    page.route(re.compile(r"^(?!file:|data:|blob:)"), lambda route: route.abort())
-    yield page
-    page.close()
+
+@pytest.fixture(scope="module")
+def seen(browser: Any) -> Iterator[Seen]:
+    """A page of which all tests here make use."""
+    with windows(browser) as window:
+        yield Seen(window())
+
+
+def search(seen: Seen, words: str) -> Any:
+    """Search the book; the links to all that was found."""
+    seen.page.goto(f"{(BOOK.html / 'search.html').as_uri()}?q={quote(words)}")
+    # Results arrive one by one.
+    seen.page.locator("#search-results p.search-summary:has-text('finished')").wait_for()
+    return seen.page.locator("#search-results > ul > li > a")
 
 
 @pytest.mark.browser
@@ -112,64 +205,57 @@ def seen(browser: Any) -> Iterator[Any]:
         ("tangent kernel", "book/appendix/glossary.html#term-tangent-kernel", "tangent kernel"),
     ],
 )
-def test_the_search_finds_symbols_and_statements(seen: Any, words: str, page: str, told: str) -> None:
-    seen.goto(f"{(BOOK.html / 'search.html').as_uri()}?q={quote(words)}")
-    first = seen.locator("#search-results > ul > li > a").first
-    first.wait_for()
-    seen.locator(
-        "#search-results p.search-summary:has-text('finished'), #search-results > ul"
-    ).first.wait_for()
-    found = seen.locator("#search-results > ul > li > a").evaluate_all(
+def test_the_search_finds_symbols_and_statements(seen: Seen, words: str, page: str, told: str) -> None:
+    found = search(seen, words).evaluate_all(
         "links => links.slice(0, 4).map(link => [link.getAttribute('href'), link.textContent])"
     )
     assert page in [address for address, _ in found]
     assert told in dict(found)[page]
     assert seen.complaints == []
-    seen.goto((BOOK.html / page.partition("#")[0]).as_uri() + "#" + page.partition("#")[2])
-    assert seen.locator(f"[id='{page.partition('#')[2]}']").count() == 1
+    seen.page.goto((BOOK.html / page.partition("#")[0]).as_uri() + "#" + page.partition("#")[2])
+    assert seen.page.locator(f"[id='{page.partition('#')[2]}']").count() == 1
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("page", ["search.html?q=noise", "genindex.html"])
+@pytest.mark.parametrize("page", ["search", "genindex"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_search_and_index_are_accessible(seen: Any, page: str, scheme: str) -> None:
+def test_search_and_index_are_accessible(seen: Seen, page: str, scheme: str) -> None:
     seen.complaints.clear()
-    seen.emulate_media(color_scheme=scheme)
-    seen.goto(f"{BOOK.html.as_uri()}/{page}")
-    if page.startswith("search"):
-        seen.locator("#search-results > ul > li > a").first.wait_for()
+    seen.page.emulate_media(color_scheme=scheme)
+    if page == "search":
+        assert search(seen, "noise").count() > 1
+    else:
+        seen.page.goto((BOOK.html / f"{page}.html").as_uri())
     assert seen.complaints == []
-    seen.evaluate(AXE.read_text(encoding="utf-8"))
-    run = "axe.run({ resultTypes: ['violations'], preload: false }).then(result => result.violations)"
-    violations = seen.evaluate(run)
-    assert [(rule["id"], node["html"][:120]) for rule in violations for node in rule["nodes"]] == []
+    assert violations(seen.page) == []
 
 
 @pytest.mark.browser
-def test_every_number_of_the_paper_has_its_row_and_every_claim_its_card(seen: Any) -> None:
-    seen.goto((BOOK.html / "book" / "appendix" / "numbering.html").as_uri())
+def test_every_number_of_the_paper_has_its_row_and_every_claim_its_card(seen: Seen) -> None:
+    seen.page.goto((BOOK.html / "book" / "appendix" / "numbering.html").as_uri())
     wanted = [f"Equation {number}" for number in range(1, EQUATIONS + 1)]
     wanted += [f"Figure {number}" for number in range(1, FIGURES + 1)]
     wanted += ["Theorem 3.1", "Corollary 3.2", "Remark 3.3", "Assumption 4.1", "Proposition 4.2"]
     wanted += ["Remark 4.3", "Theorem 4.4", "Theorem 4.5", "Lemma A.2", "Section 1", "Abstract"]
-    rows = seen.locator("article tbody th").all_inner_texts()
+    rows = seen.page.locator("article tbody th").all_inner_texts()
     assert set(wanted) <= set(rows)
+    assert {row for row in rows if row.startswith(("Equation", "Figure"))} <= set(wanted)
     assert len(set(rows)) == len(rows)
-    cards = seen.locator("article tbody td a[href*='#claim-']").evaluate_all(
+    cards = seen.page.locator("article tbody td a[href*='#claim-']").evaluate_all(
         "links => links.map(link => link.getAttribute('href').split('#claim-'))"
     )
     pages = {claim: page.removeprefix("../").removesuffix(".html") for page, claim in cards}
-    assert pages == {one.id: one.page if one.page in PAGES else "12-scoreboard" for one in PAPER}
+    assert pages == {one.id: one.page for one in PAPER}
     assert set(pages) <= set(CLAIMS)
-    for row in seen.locator("article tbody tr").all():
+    for row in seen.page.locator("article tbody tr").all():
         assert row.locator("td a").count() > 0, row.inner_text()
 
 
 @pytest.mark.browser
-def test_every_symbol_is_drawn_and_leads_to_where_it_is_introduced(seen: Any) -> None:
-    seen.goto((BOOK.html / "book" / "appendix" / "glossary.html").as_uri())
-    seen.evaluate("window.MathJax?.startup?.promise")
-    rows = seen.locator("table tbody tr:has([id^='symbol-'])")
+def test_every_symbol_is_drawn_and_leads_to_where_it_is_introduced(seen: Seen) -> None:
+    seen.page.goto((BOOK.html / "book" / "appendix" / "glossary.html").as_uri())
+    seen.page.evaluate("window.MathJax?.startup?.promise")
+    rows = seen.page.locator("table tbody tr:has([id^='symbol-'])")
     assert rows.count() > 30
     for row in rows.all():
         assert row.locator("td:first-child mjx-container").count() == 1
@@ -178,14 +264,14 @@ def test_every_symbol_is_drawn_and_leads_to_where_it_is_introduced(seen: Any) ->
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", ["book/06-single-logit-gradients", "book/appendix/proofs"])
-def test_every_formula_can_be_linked_to(seen: Any, name: str) -> None:
-    seen.goto((BOOK.html / f"{name}.html").as_uri())
-    links = seen.locator("article .formula > a.headerlink").evaluate_all(
+def test_every_formula_can_be_linked_to(seen: Seen, name: str) -> None:
+    seen.page.goto((BOOK.html / f"{name}.html").as_uri())
+    links = seen.page.locator("article .formula > a.headerlink").evaluate_all(
         "links => links.map(link => [link.getAttribute('href'), link.parentElement.id, link.textContent])"
     )
-    assert len(links) == seen.locator("article div.math").count() > 3
+    assert len(links) == seen.page.locator("article div.math").count() > 3
     assert len({href for href, _, _ in links}) == len(links)
-    assert "\\tag" not in seen.locator("article").inner_text()
+    assert "\\tag" not in seen.page.locator("article").inner_text()
     for href, where, told in links:
         assert href == f"#{where}"
         number = where.removeprefix("equation-")
@@ -193,16 +279,18 @@ def test_every_formula_can_be_linked_to(seen: Any, name: str) -> None:
 
 
 @pytest.mark.browser
-def test_the_papers_equations_are_linked_where_they_are_shown(seen: Any) -> None:
-    seen.goto((BOOK.html / "book" / "appendix" / "numbering.html").as_uri())
+def test_the_papers_equations_are_linked_where_they_are_shown(seen: Seen) -> None:
+    seen.page.goto((BOOK.html / "book" / "appendix" / "numbering.html").as_uri())
     for number in (1, 7, 14, 24):
-        row = seen.locator("article tbody tr").filter(has=seen.locator(f"[id='paper-equation-{number}']"))
+        row = seen.page.locator("article tbody tr").filter(
+            has=seen.page.locator(f"[id='paper-equation-{number}']")
+        )
         for page in row.locator(f"a[href$='#equation-{number}']").evaluate_all(
             "links => links.map(a => a.href)"
         ):
-            seen.goto(page)
+            seen.page.goto(page)
             here = f"[id='equation-{number}']"
-            shown = seen.locator(f".formula:is({here}, :has({here}))")
+            shown = seen.page.locator(f".formula:is({here}, :has({here}))")
             assert shown.locator("mjx-container").count() == 1
             assert str(number) in shown.locator("a.equation-number").inner_text()
-            seen.go_back()
+            seen.page.go_back()

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import pytest
 import yaml
+from browsing import Seen, violations, windows
 from small_book import code_cell, copy_looks, notebook_page
 
 from cleanprio_lib import __main__ as cli
@@ -24,18 +23,13 @@ from tools.book import Book
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 CODE = """\
 from pathlib import Path
 
-from cleanprio_lib import pages, scoreboard
-from cleanprio_lib.claims import PAGES
+from cleanprio_lib import scoreboard
 
 rows = scoreboard.judge_all(folder=Path("../../book/recorded"))  # seen from where pages are run
 scoreboard.show(rows)
-for row in rows:
-    if row.listed.page not in PAGES:
-        pages.card(row.judged)
 scoreboard.show_files()
 scoreboard.show_fields()
 for verdict in ("does not hold", "holds in part", "not tested at this scale"):
@@ -67,21 +61,8 @@ def rows(book: Book) -> tuple[scoreboard.Row, ...]:
     return scoreboard.judge_all(folder=book.root / "book" / "recorded")
 
 
-class Seen:
-    """The page, open in the browser, and what went wrong on it."""
-
-    def __init__(self, page: Any, address: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self.note(message.type, message.text))
-        page.on("pageerror", lambda error: self.note("error", str(error)))
-        page.route(re.compile(r"^(?!file:|data:|blob:)"), lambda route: route.abort())
-        page.goto(address)
-
-    def note(self, kind: str, text: str) -> None:
-        """Keep what is wrong."""
-        if kind in {"error", "warning"}:
-            self.complaints.append(text)
+class Scoreboard(Seen):
+    """The scoreboard, open in the browser."""
 
     @property
     def shown(self) -> int:
@@ -94,25 +75,22 @@ class Seen:
         return str(self.page.locator(".scoreboard [role=status]").inner_text())
 
 
-OpenPage = Callable[..., Seen]
+OpenPage = Callable[..., Scoreboard]
 
 
 @pytest.fixture
 def open_page(browser: Any, book: Book) -> Iterator[OpenPage]:
     """Open the page at a width, in a colour scheme, with or without scripts."""
-    contexts = []
+    with windows(browser) as window:
 
-    @cache
-    def opened(width: int = 1440, scheme: str = "light", scripts: bool = True) -> Seen:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        return Seen(context.new_page(), (book.html / f"{publish.SCOREBOARD}.html").as_uri())
+        @cache
+        def opened(width: int = 1440, scheme: str = "light", scripts: bool = True) -> Scoreboard:
+            size = {"width": width, "height": 900}
+            seen = Scoreboard(window(viewport=size, color_scheme=scheme, java_script_enabled=scripts))
+            seen.page.goto((book.html / f"{publish.SCOREBOARD}.html").as_uri())
+            return seen
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield opened
 
 
 def test_only_links_to_chapters_that_this_book_lacks_are_dead(book: Book, open_page: OpenPage) -> None:
@@ -198,9 +176,7 @@ def test_it_fits_and_is_accessible(open_page: OpenPage, width: int, scheme: str)
         "}).map((part) => part.outerHTML.slice(0, 100))"
     )
     assert wide == []
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    violations = page.evaluate("axe.run().then(result => result.violations)")
-    assert [(rule["id"], node["html"][:120]) for rule in violations for node in rule["nodes"]] == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("width", [390, 1440])
@@ -246,16 +222,16 @@ def test_it_filters_in_the_output_of_a_notebook(
     outputs: list[Any] = []
     monkeypatch.setattr(showing, "display", outputs.append)
     scoreboard.show(rows)
-    page = browser.new_page()
-    page.route("**", lambda route: route.abort())
     insert = """html => {
         const frame = document.createElement("iframe");
         frame.srcdoc = html;
         document.body.append(frame);
     }"""
-    page.evaluate(insert, outputs[0].data)
-    frame = page.frame_locator("iframe")
-    frame.locator("[data-filter=verdict]").select_option("does-not-hold")
-    count = sum(row.judged.verdict == "does not hold" for row in rows)
-    assert frame.locator("[role=status]").inner_text() == f"{count} of {len(rows)} claims shown."
-    page.close()
+    with windows(browser) as window:
+        seen = Seen(window())
+        seen.page.evaluate(insert, outputs[0].data)
+        frame = seen.page.frame_locator("iframe")
+        frame.locator("[data-filter=verdict]").select_option("does-not-hold")
+        count = sum(row.judged.verdict == "does not hold" for row in rows)
+        assert frame.locator("[role=status]").inner_text() == f"{count} of {len(rows)} claims shown."
+    assert seen.complaints == seen.remote == []

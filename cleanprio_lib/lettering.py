@@ -1,4 +1,4 @@
-"""Text of explorers: numbers, subscripts, and the room a line of text takes."""
+"""Text of pages, figures and explorers: numbers, subscripts, and the room a line of text takes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 SUBSCRIPT = re.compile(r"(?<![^\W_])([^\W\d_])_(?:\{([^{}]+)\}|([^\W_]+))")
+MARKUP = re.compile(r"(<code>.*?</code>|<[^>]*>)", re.DOTALL)
 SMALL = 11  # Font size of subscripts, in the picture's own pixels.
 DROP = 3
 
@@ -27,6 +28,23 @@ def tick_texts(ticks: Sequence[float]) -> list[str]:
 def in_html(text: str) -> str:
     """Escaped text with its subscripts: `θ_d` becomes θ<sub>d</sub>, `h_{i,j}` and `g_clean` work too."""
     return "".join(f"<sub>{part}</sub>" if below else part for part, below in _parts(text))
+
+
+def within_html(text: str) -> str:
+    """HTML in which subscripts are written as in `in_html`, but in code and tags."""
+    return "".join(
+        part
+        if MARKUP.fullmatch(part)
+        else SUBSCRIPT.sub(lambda found: f"{found[1]}<sub>{found[2] or found[3]}</sub>", part)
+        for part in MARKUP.split(text)
+    )
+
+
+def in_mathtext(text: str) -> str:
+    """The same for matplotlib; text that has mathematics of its own stays as it is."""
+    if "$" in text:
+        return text
+    return SUBSCRIPT.sub(lambda found: f"{found[1]}$_{{\\mathregular{{{found[2] or found[3]}}}}}$", text)
 
 
 def in_svg(text: str) -> str:
