@@ -79,8 +79,8 @@ def over_epochs(
     for number, (ax, panel) in enumerate(zip(axes[:, 0], panels, strict=True)):
         ends = lines(ax, frame, panel.columns, [panel.role(column) for column in panel.columns])
         ends += _against(ax, panel, frame.epoch.max())
-        ax.set(ylabel=panel.y_label, ylim=panel.y_limits, xlabel="")
         logarithmic(ax, "y" if panel.log else "")
+        ax.set(ylabel=panel.y_label, ylim=panel.y_limits, xlabel="")
         label_ends(ax, ends, height=height / len(panels))
         if stops is not None:
             mark_stops(ax, stops, words=number == stop_panel, height=stop_height)

@@ -178,6 +178,16 @@ def test_a_ratio_may_have_a_logarithmic_axis(frame):
     assert places["1"] == pytest.approx(np.log10(2) / 2, abs=2 * figures.LINE_HEIGHT)  # beside the curve's
 
 
+def test_a_logarithmic_axis_shows_all_of_its_curves(frame):
+    falling = frame.assign(ratio=20.0 / (1 + frame.epoch) ** 2)
+    (ax,) = over_epochs(falling, [Panel(["ratio"], "ratio", roles={"ratio": "both"}, log=True)]).axes
+    low, high = ax.get_ylim()
+    assert falling.ratio.min() / 3 < low < falling.ratio.min()
+    assert falling.ratio.max() < high < falling.ratio.max() * 3
+    (text,) = ax.texts
+    assert 0 <= text.xy[1] < 0.2  # where the curve ends
+
+
 @pytest.mark.parametrize(("log", "panel"), [(False, 0), (True, 0), (False, 1)])
 def test_stops_are_marked_in_every_panel_and_worded_once(frame, log, panel):
     stops = early_stopping.oracle(frame)
