@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from small_book import MakeBook, write_book
+from xdist.scheduler import LoadFileScheduling
 
 from tools.book import Book
 
@@ -34,6 +35,26 @@ def why_no_browser_tests() -> str | None:
     if not (Book().html / "index.html").exists():
         return "there are no built pages (make book)"
     return None
+
+
+class FilesAndPages(LoadFileScheduling):
+    """Spread tests over processes by file, and those of the built pages by page.
+
+    The built pages are by far the longest file, and each of their tests needs its page open.
+    """
+
+    pages = sorted(Book().pages, key=len, reverse=True)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        of_page = (page for page in self.pages if f"[{page}" in test)
+        return next(of_page, file) if file.endswith("test_pages.py") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesAndPages | None:
+    """Keep pages together where files are kept together."""
+    return FilesAndPages(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
