@@ -353,6 +353,15 @@ def test_a_small_memory_gives_the_same_in_more_passes(outputs, monkeypatch):
         torch.testing.assert_close(little, whole, rtol=1e-12, atol=RESOLUTION[torch.float64])
 
 
+@pytest.mark.parametrize("n", [20, 70])
+def test_two_sets_in_one_pass_or_in_several_give_the_same(n):
+    net, x, _, _ = a_problem(make_odd, 1, n=n)
+    assert (n > CapturedNet(net, torch.float64).batch) == (n == 70)
+    everything = gradients.derivative_angles(net, x, dtype=torch.float64)
+    pairs = gradients.derivative_angles(net, x[:15], x[15:], dtype=torch.float64)
+    torch.testing.assert_close(pairs, everything[:15, 15:], rtol=1e-12, atol=RESOLUTION[torch.float64])
+
+
 class Largest(TorchDispatchMode):
     """The number of elements of the largest tensor made."""
 

@@ -271,6 +271,10 @@ def test_frozen_parameters_count():
             r"logit must lie in \[0, 3\), got 3",
         ),
         (
+            lambda net, x, y, m: gradients.derivative_angles(net, x, x[:, 1:], logit=0),
+            r"z must hold inputs of the shape of x's, \(.*\), got \(",
+        ),
+        (
             lambda net, x, y, m: gradients.derivative_angles(net, x[:0], logit=0),
             "x must hold at least one sample",
         ),

@@ -52,7 +52,15 @@ def derivative_angles(
         raise ValueError(f"logit must be given for a model with {count} logits")
     if logit is not None and not 0 <= logit < count:
         raise ValueError(f"logit must lie in [0, {count}), got {logit}")
+    if z is not None and z.shape[1:] != x.shape[1:]:
+        raise ValueError(
+            f"z must hold inputs of the shape of x's, {tuple(x.shape[1:])}, got {tuple(z.shape[1:])}"
+        )
     cotangent = _unit(net, x, count)[logit or 0, None]
+    if z is not None and len(x) + len(z) <= net.batch:
+        records = net.records(torch.cat([x, z]), cotangent)
+        mine, theirs = (_of_samples(records, rows) for rows in (slice(len(x)), slice(len(x), None)))
+        return angles_of(_cosines(mine, theirs))
     others = (x if z is None else z).split(net.batch)
     rows = []
     for block in _blocks(net, x.split(net.batch), cotangent, memory):
@@ -169,6 +177,11 @@ def _cosines(mine: Records, others: Records) -> Tensor:
     else:
         norms, other_norms = _square_norms(mine)[:, 0], _square_norms(others)[:, 0]
     return gram / (norms[:, None] * other_norms).sqrt()
+
+
+def _of_samples(records: Records, rows: slice) -> Records:
+    """Records of some of the samples."""
+    return {name: record.of_samples(rows) for name, record in records.items()}
 
 
 def _square_norms(records: Records) -> Tensor:

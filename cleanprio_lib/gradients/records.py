@@ -13,6 +13,7 @@ Output gradients come as one tensor (n, ...) for each of the S outputs. Every re
 - `dots(sums)`: (m, n, S) float64 inner products of each gradient with (m, S, b, q) matrices;
 - `square_norms()`: (n, S) float64;
 - `gram(other)`: (n, k) float64 inner products with another record's gradients, first output only;
+- `of_samples(rows)`: the same of some of the samples;
 - `parts(matrix)`: the parameters that a (b, q) matrix holds, by name, in the order of `as_rows`;
 - `shape`: (b, q);
 - `nbytes`: of memory it holds.
@@ -48,6 +49,9 @@ class Explicit:
     @property
     def nbytes(self) -> int:
         return self.vectors.nbytes
+
+    def of_samples(self, rows: slice) -> Explicit:
+        return Explicit(self.vectors[:, rows], None if self.squares is None else self.squares[:, rows])
 
     def parts(self, matrix: Tensor) -> dict[str, Tensor]:
         return {"": matrix}
@@ -92,6 +96,9 @@ class Outer:
     @property
     def nbytes(self) -> int:
         return self.inputs.nbytes + sum(delta.nbytes for delta in self.deltas)
+
+    def of_samples(self, rows: slice) -> Outer:
+        return Outer(self.inputs[rows], [delta[rows] for delta in self.deltas], self.bias)
 
     def parts(self, matrix: Tensor) -> dict[str, Tensor]:
         weight, bias = matrix[:, : self.inputs.shape[1]], matrix[:, self.inputs.shape[1] :]
@@ -146,6 +153,9 @@ class Patches:
     @property
     def nbytes(self) -> int:
         return self.inputs.nbytes + sum(delta.nbytes for delta in self.deltas)
+
+    def of_samples(self, rows: slice) -> Patches:
+        return Patches(self.inputs[rows], [delta[rows] for delta in self.deltas], self.layer)
 
     def parts(self, matrix: Tensor) -> dict[str, Tensor]:
         return {"": matrix}

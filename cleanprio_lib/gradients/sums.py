@@ -54,9 +54,8 @@ def _scaled(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def angles_of(cosines: Tensor) -> Tensor:
-    """Angles in radians; an arc cosine's own rounding would show near 0 and pi."""
-    cosines = cosines.clamp(-1, 1)
-    return 2 * torch.atan2((1 - cosines).sqrt(), (1 + cosines).sqrt())
+    """Angles in radians of float64 cosines, which rounding may have carried beyond 1."""
+    return cosines.clamp(-1, 1).acos()
 
 
 def logit_blocks(net: CapturedNet, subsets: int, count: int, memory: float) -> list[slice]:
