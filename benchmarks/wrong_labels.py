@@ -2,7 +2,7 @@
 
     python benchmarks/wrong_labels.py [--scale SCALE] [--seeds K] [--out FILE.json]
 
-One net is trained on ten digits with 40 % of wrong labels and stopped where its error on a noisy
+One net is trained on ten digits with 40% of wrong labels and stopped where its error on a noisy
 validation set is lowest; five nets for as many epochs on four fifths of the samples each give the
 probabilities that both need: the settings of the recorded run `practice-wrong-labels`. Claims of
 quality, not of speed:

@@ -194,8 +194,8 @@ def test_captions_write_subscripts_but_in_code(shown):
 
 
 def test_found_is_markdown(shown):
-    pages.found("error **5 %**")
-    assert json.loads(json.dumps(shown[0].data)) == "error **5 %**"
+    pages.found("error **5%**")
+    assert json.loads(json.dumps(shown[0].data)) == "error **5%**"
 
 
 def _rows(table):

@@ -5,7 +5,7 @@ page's front matter says what: a setting, a number of the paper, or mathematics.
 
     cleanprio:
       stated:
-        settings: ["30 %", "0.4"]
+        settings: ["30%", "0.4"]
         paper: ["180 epochs"]
         mathematics: ["1.5", "80.84°"]
 
@@ -143,6 +143,6 @@ def _blank(found: re.Match[str]) -> str:
 
 
 def _plain(number: str) -> str:
-    """One spelling: single spaces, no space before ° and one before %."""
+    """One spelling: single spaces, and none before ° and %."""
     text = re.sub(r"\s+", " ", number.replace("^", "").replace("\\", "").replace("circ", "°")).strip()
-    return re.sub(r"\s*°", "°", re.sub(r"\s*%", " %", text))
+    return re.sub(r"\s*([°%])", r"\1", text)

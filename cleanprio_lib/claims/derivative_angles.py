@@ -165,7 +165,7 @@ def _smallest_step(angles: pd.DataFrame, name: str) -> Measured:
 def _separation(frame: pd.DataFrame, source: str, symbol: str) -> Measured:
     own = frame[frame.source == source].pivot(index="seed", columns="pairs", values=["q05", "q95"])
     gap = DEGREES * (own["q05", "between"] - own["q95", "within"])
-    return above(f"5 % quantile of {symbol} between − 95 % quantile within (°)", gap, 0, "above 0")
+    return above(f"5% quantile of {symbol} between − 95% quantile within (°)", gap, 0, "above 0")
 
 
 def _mean_within(quantity: str, values: pd.Series, centre: float, room: float) -> Measured:

@@ -68,7 +68,7 @@ def _fig_4(run: Recorded) -> tuple[Measured, ...]:
     for name, own in _by_start(run.frame):
         table = DEGREES * own.pivot(index=["seed", "class"], columns="subset", values=["q05", "q95"])
         gap = table["q05", "other"] - table["q95", "clean"]
-        rows.append(above(f"5 % quantile of other − 95 % quantile of clean, {name} (°)", gap, 0, "above 0"))
+        rows.append(above(f"5% quantile of other − 95% quantile of clean, {name} (°)", gap, 0, "above 0"))
     return (*rows, *_mirrored(run.frame), *_across(run.frame), *_opposite(run.frame))
 
 

@@ -71,13 +71,13 @@ def _fig_10(run: Recorded) -> tuple[Measured, ...]:
         _mirrored(frame),
         above("angle of g_noise with g_clean (°)", sums.noisy, OPPOSITE, f"above {OPPOSITE:g}"),
         above(
-            "5 % quantile of other − 95 % quantile of clean (°)",
+            "5% quantile of other − 95% quantile of clean (°)",
             table["q05", "other"] - table["q95", "clean"],
             0,
             "above 0",
         ),
         above(
-            "5 % quantile of noisy − 95 % quantile of other (°)",
+            "5% quantile of noisy − 95% quantile of other (°)",
             table["q05", "noisy"] - table["q95", "other"],
             0,
             "above 0",

@@ -30,7 +30,7 @@ _FLIPS = replace(
     concentration=1.0,
 )
 _GATHERED = replace(_FLIPS, level=0.6, concentration=None)
-# With 60 % wrong labels of ten classes the next class outnumbers the true one from γ = 5/8 on.
+# With 60% wrong labels of ten classes the next class outnumbers the true one from γ = 5/8 on.
 _CONCENTRATIONS = (0.0, 0.25, 0.5, 0.55, 0.7, 0.75, 1.0)
 
 _LONG = replace(
@@ -67,14 +67,14 @@ EXPERIMENTS = (
     ),
     experiment(
         "beyond-half-binary",
-        "Beyond the paper: sevens and nines with up to 70 % wrong labels",
+        "Beyond the paper: sevens and nines with up to 70% wrong labels",
         chosen=f"{_BELOW_HALF} A net with one hidden layer, levels on both sides of one half.",
         paper=Grid(_TWO, "level", _HALF_TWO),
         quick=Grid(_quick(_TWO, samples=1_000, tests=None), "level", _FEW_TWO),
     ),
     experiment(
         "beyond-half-ten",
-        "Beyond the paper: ten digits with up to 95 % wrong labels",
+        "Beyond the paper: ten digits with up to 95% wrong labels",
         chosen=f"{_BELOW_HALF} The net of beyond-half-binary, levels on both sides of nine tenths.",
         paper=Grid(_TEN, "level", _HALF_TEN),
         quick=Grid(_quick(_TEN), "level", _FEW_TEN),
@@ -88,7 +88,7 @@ EXPERIMENTS = (
     ),
     experiment(
         "beyond-concentration",
-        "Beyond the paper: ten digits with 60 % wrong labels, from uniform noise to pair flips",
+        "Beyond the paper: ten digits with 60% wrong labels, from uniform noise to pair flips",
         chosen=(
             "Not in the paper. Of the wrong labels a share, the concentration, is the next class, and the "
             "others are uniform. Net and images of beyond-half-ten."

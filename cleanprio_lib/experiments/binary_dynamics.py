@@ -54,7 +54,7 @@ def _wide_quick(width: int) -> Settings:
 EXPERIMENTS = (
     experiment(
         "fig-05-mnist-7v9",
-        "Figures 5, 6 and 11 left: sevens and nines with 40 % wrong labels",
+        "Figures 5, 6 and 11 left: sevens and nines with 40% wrong labels",
         chosen=(
             "Learning rate, epochs, momentum, initial weights and input scaling are not said. Steps of "
             "0.01 are small enough for smooth curves until the noise is being learnt, and 1,200 epochs "
@@ -66,7 +66,7 @@ EXPERIMENTS = (
     ),
     experiment(
         "fig-05-mnist-7v9-30",
-        "Figures 5 and 6 as appendix B has them: the same with 30 % wrong labels",
+        "Figures 5 and 6 as appendix B has them: the same with 30% wrong labels",
         chosen=("The level of appendix B, all else as in fig-05-mnist-7v9, for fewer epochs."),
         paper=replace(SEVEN_NINE, level=0.3),
         quick=replace(_SEVEN_NINE_QUICK, level=0.3),

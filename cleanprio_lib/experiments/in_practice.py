@@ -58,26 +58,26 @@ def _stopping(name: str, words: str, settings: PracticeSettings, *, epochs: int,
 
 EXPERIMENTS = (
     _stopping(
-        "practice-7v9", "sevens and nines with 40 % wrong labels", _SEVEN_NINE, epochs=60, samples=9_000
+        "practice-7v9", "sevens and nines with 40% wrong labels", _SEVEN_NINE, epochs=60, samples=9_000
     ),
     _stopping(
         "practice-mnist-20",
-        "ten digits with 20 % wrong labels",
+        "ten digits with 20% wrong labels",
         replace(_TEN, level=0.2),
         epochs=50,
         samples=20_000,
     ),
-    _stopping("practice-mnist-40", "ten digits with 40 % wrong labels", _TEN, epochs=50, samples=20_000),
+    _stopping("practice-mnist-40", "ten digits with 40% wrong labels", _TEN, epochs=50, samples=20_000),
     _stopping(
         "practice-mnist-pairs",
-        "ten digits, 40 % of them mistaken for the next",
+        "ten digits, 40% of them mistaken for the next",
         replace(_TEN, concentration=1.0),
         epochs=50,
         samples=20_000,
     ),
     experiment(
         "practice-methods",
-        "Beyond the paper: what the field does with the early phase, on ten digits with 40 % wrong labels",
+        "Beyond the paper: what the field does with the early phase, on ten digits with 40% wrong labels",
         chosen=(
             "Not in the paper. All methods have the same net, batches and number of epochs; their own "
             "constants are those of their authors' experiments on CIFAR-10."
@@ -89,7 +89,7 @@ EXPERIMENTS = (
     ),
     experiment(
         "practice-wrong-labels",
-        "Beyond the paper: which labels are wrong, on ten digits with 40 % wrong labels",
+        "Beyond the paper: which labels are wrong, on ten digits with 40% wrong labels",
         chosen=(
             "Not in the paper. Rankings of one run at the lowest error on a noisy validation set, at its end "
             "and over all its epochs, against confident learning with five folds on the same samples."

@@ -9,7 +9,7 @@ EXPERIMENTS = (
     *(
         experiment(
             f"fig-09-{kernel}",
-            f"Figure 9: a {kernel.capitalize()} kernel machine on sevens and nines with 40 % wrong labels",
+            f"Figure 9: a {kernel.capitalize()} kernel machine on sevens and nines with 40% wrong labels",
             chosen=(
                 "Bandwidth, loss, solver and iterations are not said. The bandwidth is the median distance "
                 "between images, the losses are squared and logistic, the method is gradient descent in "

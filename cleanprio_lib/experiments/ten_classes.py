@@ -53,7 +53,7 @@ EXPERIMENTS = (
     ),
     experiment(
         "fig-07-mnist",
-        "Figures 7 top, 8 left and 11 middle: the MNIST CNN with 30 % wrong labels",
+        "Figures 7 top, 8 left and 11 middle: the MNIST CNN with 30% wrong labels",
         chosen=(
             "Learning rate, epochs, padding, pooling and activation are not said. Steps of 0.1 without "
             "momentum, no padding, one pooling of two by two after both convolutions, ReLU, PyTorch's "
@@ -79,7 +79,7 @@ EXPERIMENTS = (
     ),
     experiment(
         "fig-07-cifar10",
-        "Figures 7 bottom, 8 right and 11 right: ResNet-9 on CIFAR-10 with 40 % wrong labels",
+        "Figures 7 bottom, 8 right and 11 right: ResNet-9 on CIFAR-10 with 40% wrong labels",
         chosen=(
             "Learning rate, epochs, augmentation and normalisation are not said. Steps of 0.1 without "
             "momentum, no augmentation, which delays the fitting of noise, and pixels in [0, 1]. "

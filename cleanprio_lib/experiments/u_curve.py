@@ -19,9 +19,9 @@ MNIST_CNN = Settings(
 EXPERIMENTS = (
     experiment(
         "fig-01-mnist-cnn",
-        "Figure 1: train and test error of the MNIST CNN with 30 % wrong labels",
+        "Figure 1: train and test error of the MNIST CNN with 30% wrong labels",
         chosen=(
-            "The caption names data and net alone. The level of 30 % and the batch of 512 are those of "
+            "The caption names data and net alone. The level of 30% and the batch of 512 are those of "
             "Figure 7, top, which has the same net. Steps of 0.1 without momentum, PyTorch's initial "
             "weights and pixels in [0, 1] are ours. Left out: padding, dropout, augmentation."
         ),

@@ -31,7 +31,7 @@ _CNN_QUICK = TrainingSettings(
 EXPERIMENTS = (
     experiment(
         "fig-12-width",
-        "Figure 12: sevens and nines with 40 % wrong labels, two hidden layers of 32 to 2,048 units",
+        "Figure 12: sevens and nines with 40% wrong labels, two hidden layers of 32 to 2,048 units",
         chosen=(
             "The paper states classes, level, batch size and the range of widths. Powers of two, the rate "
             "and the number of epochs are ours, the latter two those of fig-05-mnist-7v9. At laptop scale a "
@@ -45,7 +45,7 @@ EXPERIMENTS = (
     ),
     experiment(
         "fig-13-noise",
-        "Figure 13: the MNIST CNN with 10 to 40 % wrong labels",
+        "Figure 13: the MNIST CNN with 10 to 40% wrong labels",
         chosen=(
             "The paper states the net, the range of levels and the batch size. Steps of 0.1 between levels, "
             "the learning rate and the number of epochs are ours, the latter two those of fig-01-mnist-cnn. "

@@ -51,7 +51,7 @@ def deviations(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def critical_t(seeds: int, comparisons: int) -> float:
-    """What no |t| of so many comparisons exceeds, with probability 95 % or more, if theory is right.
+    """What no |t| of so many comparisons exceeds, with probability 95% or more, if theory is right.
 
     Student's two-sided quantile at the level .05 / `comparisons` (Bonferroni).
     """

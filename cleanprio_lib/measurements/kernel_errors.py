@@ -55,7 +55,7 @@ def kernel_errors(settings: FlowSettings, *, seed: int, split: data.Split) -> pd
     Returns:
         A row for each `kernel`, `level` and `time`: `clean_error`, `noisy_error` and `test_error` in the mean
         over all placements of the noise, by `theory.flow_errors`; `drawn_*`, the mean of each over the draws,
-        and `low_*` and `high_*`, between which 95 % of the draws are; and the largest eigenvalue, `top`.
+        and `low_*` and `high_*`, between which 95% of the draws are; and the largest eigenvalue, `top`.
     """
     task = two_digits(
         split,
@@ -109,7 +109,7 @@ def drawn_errors(
     seed: int,
     rows: int | None = None,
 ) -> pd.DataFrame:
-    """Errors of the flow on some draws of the noise, a row for each time: mean and central 95 %.
+    """Errors of the flow on some draws of the noise, a row for each time: mean and central 95%.
 
     Args:
         flow, projected: of `solved`.

@@ -62,7 +62,7 @@ def wide_nets(settings: WideNetSettings, *, seed: int, split: data.Split) -> pd.
         A row for each `width` and recorded step (`epoch`): its `time`, the step size times the steps; the
         net's `clean_error`, `noisy_error` and `test_error`; `predicted_*`, those of the kernel machine for
         the same labels; `own_*`, those of the machine with the net's own kernel at its start; `mean_*`, in
-        the mean over all placements of the noise; `low_*` and `high_*`, between which 95 % of other draws
+        the mean over all placements of the noise; `low_*` and `high_*`, between which 95% of other draws
         are; and `kernel_distance`, by how much the net's own kernel on the training inputs is off the
         infinitely wide one's, as a fraction of it (Frobenius norms).
 

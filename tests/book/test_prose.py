@@ -32,7 +32,7 @@ def found(text):
     ("text", "numbers"),
     [
         ("The test error is 0.057.", ["0.057"]),
-        ("It fell by 12 % and 3.5%.", ["12 %", "3.5 %"]),
+        ("It fell by 12 % and 3.5%.", ["12%", "3.5%"]),
         ("Lowest after 16 epochs, or epoch 20.", ["16 epochs", "epoch 20"]),
         ("an angle of $93^\\circ$, or 80.84°", ["93°", "80.84°"]),
         ("1.5 times as long; 21 times as long", ["1.5", "21 times"]),
@@ -59,7 +59,7 @@ def test_results_are_found(text, numbers):
         "The file `fig-05-0.3.csv` and [a page](https://example.org/0.4/12%25) from 2023.",
         "Names such as $w_{0.5}$, $x^{2.5}$ and E8, A.2, S.12.",
         "Where $a < b$ and $c > d$.",
-        "```{code-cell} ipython3\nx = 0.057  # 12 % of 16 epochs\nprint(f'{x:.3f}', '0.25')\n```",
+        "```{code-cell} ipython3\nx = 0.057  # 12% of 16 epochs\nprint(f'{x:.3f}', '0.25')\n```",
         "```python\nlevel = 0.4\n```",
         "a last per cent",
     ],
@@ -78,24 +78,24 @@ pages.found(
     f"It is {low:.3f}, "
     "and not 0.25."
 )
-pages.show(figure, name="a-0.1", caption="With ε = 0.2.", alt=f"{share:.0%} of 30 %")
+pages.show(figure, name="a-0.1", caption="With ε = 0.2.", alt=f"{share:.0%} of 30%")
 ```
 """
     # Of `show`, names are no prose; but a name that looks like a result would better be another.
-    assert sorted(number for _, number in found(cell)) == ["0.1", "0.2", "0.25", "30 %"]
+    assert sorted(number for _, number in found(cell)) == ["0.1", "0.2", "0.25", "30%"]
 
 
 def test_numbers_of_exercises_and_admonitions_are_read_with_their_lines():
-    exercise = "# Title\n\n:::{exercise} By 5 %\n:label: ex-0.5\n\nIs it 0.7?\n:::\n\n"
-    text = exercise + "```{admonition} A guess\n:class: tip\n\n8 %\n```\n"
-    assert found(text) == [(3, "5 %"), (6, "0.7"), (12, "8 %")]
+    exercise = "# Title\n\n:::{exercise} By 5%\n:label: ex-0.5\n\nIs it 0.7?\n:::\n\n"
+    text = exercise + "```{admonition} A guess\n:class: tip\n\n8%\n```\n"
+    assert found(text) == [(3, "5%"), (6, "0.7"), (12, "8%")]
 
 
 FRONT = "---\ncleanprio:\n  stated:\n    settings: ['0.4', '30\\\\ %']\n---\n\n"
 
 
 def test_a_page_accounts_for_its_numbers():
-    text = FRONT.replace("30\\\\ %", "30%") + "With 0.4 and 30 %, error 0.05."
+    text = FRONT.replace("30\\\\ %", "30%") + "With 0.4 and 30%, error 0.05."
     assert [number.text for number in prose.undeclared(text)] == ["0.05"]
     assert prose.undeclared(text)[0].line == 7
     assert prose.stale(text) == []

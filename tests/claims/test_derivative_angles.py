@@ -62,7 +62,7 @@ CHANGES = {
         _with("theta_h", lambda f: f.theta_h.where(f.degrees != 60, np.pi * 0.52)),
         ["smallest step", "smallest step", "largest θ_h"],
     ),
-    "fig-3-left": (_with("q95", lambda f: f.q95 + np.radians(70)), ["5 % quantile"]),
+    "fig-3-left": (_with("q95", lambda f: f.q95 + np.radians(70)), ["5% quantile"]),
     "fig-3-right": (
         _with("mean", lambda f: f["mean"] + np.radians(4) * (f.source == "net")),
         ["mean θ_h within", "mean θ_h between"],

@@ -1,6 +1,6 @@
 """Negative controls: where there is no noise, or the wrong samples are called noisy, claims must fail.
 
-A small net learns sevens and nines of the built-in digits, of which 40 % have wrong labels, and four accounts
+A small net learns sevens and nines of the built-in digits, of which 40% have wrong labels, and four accounts
 of it are judged: the true one; one in which, within each class, random samples are called noisy; a training
 whose true classes were dealt out at random, so that there is nothing to learn but single labels; and one
 without any noise.

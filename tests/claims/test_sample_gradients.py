@@ -91,7 +91,7 @@ def test_other_gradients_along_the_clean_ones_are_seen():
 def test_histograms_that_overlap_are_seen(claim):
     change = _set("q95", lambda f: (f.subset == "clean") & (f.source == "standard"), np.radians(130))
     failing = _verdict(claim, change)[1]
-    assert "5 % quantile of other − 95 % quantile of clean, PyTorch's default (°)" in failing
+    assert "5% quantile of other − 95% quantile of clean, PyTorch's default (°)" in failing
 
 
 def test_equations_8_and_9_would_hold_for_perfect_starts():

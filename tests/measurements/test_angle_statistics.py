@@ -49,8 +49,8 @@ def test_a_wrong_value_in_which_all_seeds_agree_is_not_passed_over():
 
 def test_critical_t_is_students_quantile_divided_by_bonferroni():
     assert statistics.critical_t(11, 1) == pytest.approx(2.228, abs=5e-4)
-    assert statistics.critical_t(11, 5) == pytest.approx(3.169, abs=5e-4)  # the 99 % quantile
-    assert statistics.critical_t(10_000, 50) == pytest.approx(3.2905, abs=2e-3)  # 99.9 %, normal
+    assert statistics.critical_t(11, 5) == pytest.approx(3.169, abs=5e-4)  # the 99% quantile
+    assert statistics.critical_t(10_000, 50) == pytest.approx(3.2905, abs=2e-3)  # 99.9%, normal
 
 
 def test_the_power_of_the_width_is_found():
@@ -70,7 +70,7 @@ def test_the_error_of_the_power_is_its_spread_over_repetitions():
     laws = [statistics.width_law(_widths(noisy)) for _ in range(60)]
     spread = np.std([law.exponent[0] for law in laws], ddof=1)
     claimed = np.mean([law.error[0] for law in laws])
-    # A standard deviation from 60 repetitions has a relative error of 1/√118 = 9 %: three of them.
+    # A standard deviation from 60 repetitions has a relative error of 1/√118 = 9%: three of them.
     assert claimed == pytest.approx(spread, rel=0.28)
 
 

@@ -92,7 +92,7 @@ def test_a_batch_of_all_samples_is_the_whole_set(stand_in):
         for value in (row.cosine, row.cosine_q05, row.cosine_q95):
             assert value == pytest.approx(row.whole, abs=1e-5)
         assert row.forward == float(row.whole > 0)
-        assert row.majority == 0  # 40 % are wrong
+        assert row.majority == 0  # 40% are wrong
 
 
 def test_mean_cosine_and_share_forward_are_those_of_the_samples(first_steps):

@@ -41,7 +41,7 @@ def test_errors_are_those_of_gradient_descent(split):
             by_subset = [[values[~wrong].mean(), values[wrong].mean()] for values in (missed, sizes)]
             rows.append([*by_subset[0], on_test, *by_subset[1]])
     columns = ["clean_error", "noisy_error", "test_error", "clean_residual", "noisy_residual"]
-    # A step of 1 % of the top time constant: 0.5 % off at the first time, less later.
+    # A step of 1% of the top time constant: 0.5% off at the first time, less later.
     np.testing.assert_allclose(frame[columns], rows, atol=0.01)
     assert frame[["level", "seed", "epoch", "time"]].to_numpy().tolist() == [
         [0.3, 2, number, time] for number, time in enumerate(times)
