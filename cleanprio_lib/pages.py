@@ -27,6 +27,7 @@ from cleanprio_lib.runs import Recorded, ranges
 POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d+)\b")
 NEGATIVE = re.compile(r"(?<![^\s(\[])-(?=\.?\d)")
 VERBATIM = re.compile(r"(`[^`]*`|\$[^$]*\$)")
+UNFOLDED = 4  # numbers that agree: so many a card shows, more it folds
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", "not tested at this scale": "–"}
 
@@ -121,17 +122,6 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 def card(judged: Judged) -> None:
     """Show a claim: its statement, what it needs, what was measured, the verdict, and where the data are."""
-    rows = "".join(
-        f"<tr><th scope='row'>{in_html(number.quantity)}</th>"
-        f"<td>{with_minus(with_powers(in_html(number.needed)))}</td>"
-        f"<td>{_measured(number)}</td><td>{'yes' if number.agrees else 'no'}</td></tr>"
-        for number in judged.measured
-    )
-    table = (
-        "<table><thead><tr><th scope='col'>quantity</th><th scope='col'>claimed</th>"
-        f"<th scope='col'>measured: mean [range over seeds]</th><th scope='col'>agrees</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>"
-    )
     claim = judged.claim
     because = f": {html.escape(judged.reason)}" if judged.reason else ""
     stopping = f"<p class='evidence'>Early stopping: {html.escape(claim.rule)}.</p>" if claim.rule else ""
@@ -142,8 +132,36 @@ def card(judged: Judged) -> None:
             f"<p><strong>Claim <code>{claim.id}</code></strong> ({in_html(claim.where)}): "
             f"{in_html(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong>{because}</p>"
-            f"{table if judged.measured else ''}{stopping}{_evidence(judged)}</section>"
+            f"{_numbers(judged.measured)}{stopping}{_evidence(judged)}</section>"
         )
+    )
+
+
+def _numbers(measured: Sequence[Measured]) -> str:
+    """A claim's numbers as a table; of many, those that agree are folded, those that do not never are."""
+    agree = [number for number in measured if number.agrees]
+    if len(agree) <= UNFOLDED:
+        return _table(measured)
+    which = "All" if len(agree) == len(measured) else "The other"
+    return (
+        _table([number for number in measured if not number.agrees])
+        + f"<details><summary>{which} {len(agree)} numbers agree</summary>{_table(agree)}</details>"
+    )
+
+
+def _table(measured: Sequence[Measured]) -> str:
+    if not measured:
+        return ""
+    rows = "".join(
+        f"<tr><th scope='row'>{in_html(number.quantity)}</th>"
+        f"<td>{with_minus(with_powers(in_html(number.needed)))}</td>"
+        f"<td>{_measured(number)}</td><td>{'yes' if number.agrees else 'no'}</td></tr>"
+        for number in measured
+    )
+    return (
+        "<table><thead><tr><th scope='col'>quantity</th><th scope='col'>claimed</th>"
+        "<th scope='col'>measured: mean [range over seeds]</th><th scope='col'>agrees</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )
 
 

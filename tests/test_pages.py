@@ -111,6 +111,22 @@ def test_a_card_writes_numbers_as_people_do(shown):
     assert "<td>4.52 × 10⁻⁸ <span class='interval'>[−10⁻⁸, 174.8]</span></td>" in shown[0].data
 
 
+@pytest.mark.parametrize(
+    ("agree", "disagree", "summary"),
+    [(4, 0, None), (4, 9, None), (5, 0, "All 5 numbers agree"), (5, 1, "The other 5 numbers agree")],
+)
+def test_a_card_folds_many_numbers_that_agree_and_none_that_does_not(shown, agree, disagree, summary):
+    numbers = [Measured(f"q{i}", 1, 1, 1, "1", i < agree) for i in range(agree + disagree)]
+    pages.card(judge(replace(CLAIMS["fig-1"], measure=lambda run: tuple(numbers)), _run()))
+    open_part, _, folded = shown[0].data.partition("<details>")
+    assert [f">q{i}<" in open_part for i in range(len(numbers))] == [
+        summary is None or not number.agrees for number in numbers
+    ]
+    if summary is not None:
+        assert folded.startswith(f"<summary>{summary}</summary><table>")
+        assert [f">q{i}<" in folded for i in range(len(numbers))] == [number.agrees for number in numbers]
+
+
 def test_a_card_shows_every_run_and_what_is_missing(shown):
     claim = replace(CLAIMS["fig-1"], experiments=("one", "other"), measure=lambda one, other: ())
     runs = [replace(_run(), name=name) for name in claim.experiments]

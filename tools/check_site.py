@@ -4,8 +4,8 @@
 
 A fault is: a link to a page, file or anchor that is not there; a launch button that leads to no notebook of
 this tree, or a link into the repository that leads to no file of it; an image without alternative text; a
-script, style sheet or image loaded from another host; MyST mark-up that was not understood and stands in the
-text; a traceback or a message on stderr.
+script, style sheet or image loaded from another host; an id that stands twice on a page; MyST mark-up that
+was not understood and stands in the text; a traceback or a message on stderr.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Page(HTMLParser):
         super().__init__()
         self.path = path
         self.name = name
+        self.ids: set[str] = set()
         self.anchors: set[str] = set()
         self.references: list[tuple[int, str]] = []
         self.faults: list[Fault] = []
@@ -68,7 +69,7 @@ class Page(HTMLParser):
         attributes = {key: value or "" for key, value in attrs}
         if tag in QUOTING:
             self.quoting.append(tag)
-        self.anchors |= {attributes[key] for key in ("id", "name") if attributes.get(key)}
+        self.note_anchors(attributes)
         if tag == "img":
             self.check_image(attributes)
         self.check_output(attributes)
@@ -84,6 +85,14 @@ class Page(HTMLParser):
         text = FORMULA.sub(lambda formula: "\n" * formula[0].count("\n"), data)
         for raw in () if self.quoting else RAW_MARKUP.finditer(text):
             self.fault(f"raw mark-up in the text: {raw[0].strip()}", text.count("\n", 0, raw.start()))
+
+    def note_anchors(self, attributes: dict[str, str]) -> None:
+        """Keep where links may lead; an id that was there before is a fault."""
+        own = attributes.get("id", "")
+        if own in self.ids:
+            self.fault(f"an id for the second time: {own}")
+        self.ids |= {own} - {""}
+        self.anchors |= {own, attributes.get("name", "")} - {""}
 
     def check_image(self, attributes: dict[str, str]) -> None:
         """An image needs a description, unless it says that it is decoration."""

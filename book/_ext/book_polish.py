@@ -11,6 +11,10 @@ from sphinx.application import Sphinx
 
 # What a screen reader, or the browser's console, objects to in the finished pages: (pattern, replacement).
 REPAIRS = (
+    # Every exercise and every solution on a page has the same id.
+    (r'<section id="(?:exercise|solution)-content">', "<section>"),
+    # The space before a link is underlined with it.
+    (r"(Solution to)(<a [^>]*>) ", r"\1 \2"),
     # A bibliography is marked as a list whose entries carry roles that ARIA has withdrawn.
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
     (r' role="doc-(?:biblioentry|backlink)"', ""),

@@ -16,6 +16,7 @@ GLOSSARY = "book/appendix/glossary"
 WORDS = 30  # of a definition that are shown beside the word
 # Where a link would not be read as running text.
 APART = (
+    nodes.citation,
     nodes.reference,
     nodes.title,
     nodes.caption,

@@ -201,7 +201,7 @@ def _dots(ax: Axes, place: float, values: pd.Series, c: int) -> None:
 
 
 def _class_color(c: int) -> str:
-    return ROLES[("within", "between")[c]].color
+    return ROLES[f"class_{c}"].color
 
 
 def _name_marks(ax: Axes) -> None:

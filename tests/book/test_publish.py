@@ -7,8 +7,10 @@ import zipfile
 from html.parser import HTMLParser
 from typing import Any
 
+import glossary_terms
 import pytest
 import yaml
+from docutils import nodes
 from small_book import write_book
 
 from tools import build, publish
@@ -103,6 +105,14 @@ def test_the_first_use_of_a_term_explains_it(built: Book) -> None:
         ("noisy subset", "appendix/glossary.html#term-noisy-subset", "The samples with a wrong label."),
     ]
     assert Terms(html_of(built, "book/appendix/glossary")).found == []
+
+
+def test_titles_of_cited_works_are_not_explained() -> None:
+    def paragraph(words: str) -> nodes.paragraph:
+        return nodes.paragraph("", "", nodes.Text(words))
+
+    page = nodes.container("", paragraph("text"), nodes.citation("", paragraph("a title")))
+    assert list(glossary_terms.running_text(page)) == ["text"]
 
 
 def test_nothing_is_added_twice(built: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,7 @@ def test_a_clean_site_passes(site: Book) -> None:
         ('<a href="other.html#nowhere">x</a>', "dead anchor: other.html#nowhere"),
         ('<a href="#nowhere">x</a>', "dead anchor: #nowhere"),
         ('<a href="_static/">x</a>', "dead link: _static/"),
+        ('<p id="a">x</p><p id="a">y</p>', "an id for the second time: a"),
         ('<img src="gone.png" alt="x">', "dead link: gone.png"),
         ('<img src="_static/a.png">', "image without alternative text"),
         ('<img src="_static/a.png" alt=" ">', "image without alternative text"),
