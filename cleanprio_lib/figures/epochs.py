@@ -58,8 +58,6 @@ def over_epochs(
     *,
     log: bool = False,
     stops: pd.DataFrame | None = None,
-    stop_height: float = 0.98,
-    stop_panel: int = 0,
     x_label: str = "epoch",
 ) -> Figure:
     """Panels one above the other with one axis of epochs: mean over seeds as a line, range as a band.
@@ -68,26 +66,26 @@ def over_epochs(
         frame: a row for each (seed, epoch) with every panel's columns.
         panels: from top to bottom.
         log: epochs on a logarithmic axis, without epoch 0.
-        stops: of `early_stopping.oracle`, marked in all panels; None marks nothing.
-        stop_height: of the words at that mark, as a fraction of their panel.
-        stop_panel: the panel that has them, from the top: one where they lie on no curve.
+        stops: of `early_stopping.oracle`, marked in all panels and named above the first; None marks nothing.
         x_label: of the axis below the last panel.
     """
     frame = frame[frame.epoch > 0] if log else frame
     height = SIZE[1] if len(panels) == 1 else 0.9 + 2.1 * len(panels)
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, figsize=(WIDTH, height))
-    for number, (ax, panel) in enumerate(zip(axes[:, 0], panels, strict=True)):
+    for ax, panel in zip(axes[:, 0], panels, strict=True):
         ends = lines(ax, frame, panel.columns, [panel.role(column) for column in panel.columns])
         ends += _against(ax, panel, frame.epoch.max())
         logarithmic(ax, "y" if panel.log else "")
         ax.set(ylabel=panel.y_label, ylim=panel.y_limits, xlabel="")
         label_ends(ax, ends, height=height / len(panels))
-        if stops is not None:
-            mark_stops(ax, stops, words=number == stop_panel, height=stop_height)
     axes[-1, 0].set_xlabel(x_label)
     axes[-1, 0].xaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     if log:
         axes[-1, 0].set(xscale="log", xlim=(frame.epoch.min(), frame.epoch.max()))
+    if stops is not None:
+        for ax in axes[:, 0]:
+            mark_stops(ax, stops)
+        name_stops(axes[0, 0], stops, unit=x_label)
     return figure
 
 
@@ -120,19 +118,24 @@ def lines(ax: Axes, frame: pd.DataFrame, columns: Sequence[str], roles: Sequence
     return ends
 
 
-def mark_stops(ax: Axes, stops: pd.DataFrame, *, words: bool = True, height: float) -> None:
-    """A dotted line at the median early stopping epoch, a strip over all seeds', and in words which."""
-    first, last, middle = int(stops.epoch.min()), int(stops.epoch.max()), float(stops.epoch.median())
+def mark_stops(ax: Axes, stops: pd.DataFrame) -> None:
+    """A dotted line at the median early stopping epoch, and a strip over all seeds'."""
+    first, last = stops.epoch.min(), stops.epoch.max()
     if last > first:
         ax.axvspan(first, last, color=HAIRLINE, alpha=0.08, linewidth=0)
-    ax.axvline(middle, color=HAIRLINE, linewidth=1, linestyle=":")
-    if words:
-        epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
-        ax.annotate(
-            f"lowest test error:\n{epochs}", (middle, height), xycoords=("data", "axes fraction"),
-            xytext=(6, 0), textcoords="offset points", va="top", color=HAIRLINE, fontsize=11,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )  # fmt: skip
+    ax.axvline(float(stops.epoch.median()), color=HAIRLINE, linewidth=1, linestyle=":")
+
+
+def name_stops(ax: Axes, stops: pd.DataFrame, *, unit: str = "epoch") -> None:
+    """Say above a panel, its limits and scale as they will be, what is marked in it and where."""
+    first, last, middle = int(stops.epoch.min()), int(stops.epoch.max()), float(stops.epoch.median())
+    place = ax.transAxes.inverted().transform(ax.transData.transform((middle, ax.get_ylim()[0])))[0]
+    when = f"{unit} {first}" if first == last else f"{unit}s {first} to {last}"
+    ax.annotate(
+        f"lowest test error: {when}",
+        (place, 1.0), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", va="bottom",
+        ha="left" if place < 0.35 else "right" if place > 0.65 else "center", color=HAIRLINE, fontsize=11,
+    )  # fmt: skip
 
 
 def _against(ax: Axes, panel: Panel, last: float) -> list[End]:

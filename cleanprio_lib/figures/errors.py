@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cleanprio_lib import early_stopping
-from cleanprio_lib.figures.epochs import lines, mark_stops
+from cleanprio_lib.figures.epochs import lines, mark_stops, name_stops
 from cleanprio_lib.figures.style import HAIRLINE, ROLES, WIDTH, End, label_ends
 
 
@@ -25,7 +25,9 @@ def total_errors(frame: pd.DataFrame, *, level: float) -> Figure:
     ends.append(End(f"noise level\nδ = {level:g}", HAIRLINE, level))
     ax.set(ylabel="classification error (fraction)", ylim=(0, max(0.5, 1.1 * _after_start(frame))))
     label_ends(ax, ends)
-    mark_stops(ax, early_stopping.oracle(frame), height=0.98)
+    stops = early_stopping.oracle(frame)
+    mark_stops(ax, stops)
+    name_stops(ax, stops)
     return figure
 
 
@@ -40,7 +42,9 @@ def subset_errors(frame: pd.DataFrame) -> Figure:
     ends = lines(ax, frame, names, [ROLES[name] for name in names])
     ax.set(ylabel="classification error (fraction)", ylim=(0, 1.04))
     label_ends(ax, ends)
-    mark_stops(ax, early_stopping.oracle(frame), height=0.62)
+    stops = early_stopping.oracle(frame)
+    mark_stops(ax, stops)
+    name_stops(ax, stops)
     return figure
 
 

@@ -82,7 +82,7 @@ def value_by_value(
             lines(ax, own, panel.columns, roles)
             for level in panel.levels.values():
                 ax.axhline(level, color=HAIRLINE, linewidth=1)
-            mark_stops(ax, stopped, words=False, height=0)
+            mark_stops(ax, stopped)
             ax.set(ylim=panel.y_limits, xlabel="", ylabel="")
         row[0].set_ylabel(name)
     for ax, panel in zip(axes[0], panels(next(iter(names))), strict=True):

@@ -11,7 +11,7 @@ import pytest
 
 from cleanprio_lib import early_stopping, figures
 from cleanprio_lib.figures import ROLES, Panel, over_epochs, words_over_epochs
-from cleanprio_lib.figures.epochs import lines, mark_stops
+from cleanprio_lib.figures.epochs import lines, mark_stops, name_stops
 
 STOPS = (4, 5, 8)
 EPOCHS = np.arange(11)
@@ -188,11 +188,11 @@ def test_a_logarithmic_axis_shows_all_of_its_curves(frame):
     assert 0 <= text.xy[1] < 0.2  # where the curve ends
 
 
-@pytest.mark.parametrize(("log", "panel"), [(False, 0), (True, 0), (False, 1)])
-def test_stops_are_marked_in_every_panel_and_worded_once(frame, log, panel):
+@pytest.mark.parametrize(("log", "x_label"), [(False, "epoch"), (True, "epoch"), (False, "step")])
+def test_stops_are_marked_in_every_panel_and_named_above_the_first(frame, log, x_label):
     stops = early_stopping.oracle(frame)
     panels = [RESIDUALS, RATIOS, RESIDUALS]
-    axes = over_epochs(frame, panels, stops=stops, stop_height=0.7, stop_panel=panel, log=log).axes
+    axes = over_epochs(frame, panels, stops=stops, log=log, x_label=x_label).axes
     for ax in axes:
         (line,) = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
         assert set(line.get_xdata()) == {5}  # the median
@@ -201,17 +201,29 @@ def test_stops_are_marked_in_every_panel_and_worded_once(frame, log, panel):
         corners = strip.get_extents().transformed(ax.transData.inverted())
         assert (corners.x0, corners.x1) == pytest.approx((4, 8))
     words = [[text for text in ax.texts if "lowest" in text.get_text()] for ax in axes]
-    assert [len(found) for found in words] == [int(number == panel) for number in range(3)]
-    (text,) = words[panel]
-    assert (text.get_text(), text.xy) == ("lowest test error:\nepochs 4 to 8", (5, 0.7))
+    assert [len(found) for found in words] == [1, 0, 0]
+    (text,) = words[0]
+    assert text.get_text() == f"lowest test error: {x_label}s 4 to 8"
+    first, last = axes[0].get_xlim()
+    scale = np.log if log else float
+    assert text.xy == pytest.approx(((scale(5) - scale(first)) / (scale(last) - scale(first)), 1))
+    assert text.get_va() == "bottom"  # above the panel, where no curve is
 
 
 def test_nothing_is_marked_without_stops_and_no_strip_for_one_epoch(frame):
     assert not any(len(line.get_xdata()) == 2 for line in over_epochs(frame, [RESIDUALS]).axes[0].lines)
     _, ax = plt.subplots()
-    mark_stops(ax, pd.DataFrame({"epoch": [6, 6]}), height=0.5)
+    mark_stops(ax, pd.DataFrame({"epoch": [6, 6]}))
     assert not ax.patches
-    assert [text.get_text() for text in ax.texts] == ["lowest test error:\nepoch 6"]
+
+
+@pytest.mark.parametrize(("stop", "side"), [(1, "left"), (5, "center"), (9, "right")])
+def test_the_name_of_a_stop_stays_above_its_panel(stop, side):
+    _, ax = plt.subplots()
+    ax.set_xlim(0, 10)
+    name_stops(ax, pd.DataFrame({"epoch": [stop, stop]}))
+    (text,) = ax.texts
+    assert (text.get_text(), text.get_ha()) == (f"lowest test error: epoch {stop}", side)
 
 
 def test_lines_say_where_they_end(frame):
