@@ -46,7 +46,7 @@ def _departure(run: Recorded) -> tuple[Measured, ...]:
             "largest difference of a slope and its difference quotient, by the run's largest",
             frame.groupby("seed").off.max(),
             SLOPE_ERROR,
-            f"0, below {SLOPE_ERROR:g}",
+            f"0 (below {SLOPE_ERROR:g})",
         ),
         below(
             "largest distance from assumption 4.1 less its bound",
@@ -89,7 +89,7 @@ def _half_binary(run: Recorded) -> tuple[Measured, ...]:
         rows.append(below(f"lowest test error, δ = {level:g}", lowest[level], level, f"below {level:g}"))
         off = (highest[partner] + lowest[level] - 1).abs()
         what = f"highest test error at δ = {partner:g} and lowest at {level:g}, sum, distance from 1"
-        rows.append(below(what, off, MIRROR, f"0, below {MIRROR:g}"))
+        rows.append(below(what, off, MIRROR, f"0 (below {MIRROR:g})"))
     return tuple(rows)
 
 
@@ -120,7 +120,7 @@ def _pair_flips(run: Recorded) -> tuple[Measured, ...]:
             "own-logit ratio before the first step by (C − 1)(1 − δ)/δ, distance from 1",
             (start.ratio / wanted - 1).abs().groupby("seed").max(),
             AT_START,
-            f"0, below {AT_START:g}",
+            f"0 (below {AT_START:g})",
         )
     ]
     for level in sorted(set(run.frame.level)):
@@ -140,13 +140,13 @@ def _concentration(run: Recorded) -> tuple[Measured, ...]:
             f"{words} before the first step against the formula, relative distance",
             (start[column] / predicted[column].to_numpy() - 1).abs().groupby("seed").max(),
             AT_START,
-            f"0, below {AT_START:g}",
+            f"0 (below {AT_START:g})",
         )
         for column, words in (("ratio", "own-logit ratio"), ("full_ratio", "ratio over all logits"))
     ]
     off = (start.full_cosine - predicted.full_cosine.to_numpy()).abs().groupby("seed").max()
     rows.append(
-        below("cosine over all logits against the formula, distance", off, COSINE, f"0, below {COSINE:g}")
+        below("cosine over all logits against the formula, distance", off, COSINE, f"0 (below {COSINE:g})")
     )
     for value in sorted(set(run.frame.concentration)):
         lowest, right = _of(runs.lowest, value), _margin(level, value) > 0
@@ -216,7 +216,7 @@ def _fitted(run: Recorded) -> tuple[Measured, ...]:
             "noisy error at the end, largest over δ",
             runs.noisy_last.groupby("seed").max(),
             FITTED,
-            f"0, below {FITTED:g}",
+            f"0 (below {FITTED:g})",
         )
     ]
     for level in levels:
@@ -231,7 +231,7 @@ def _fitted(run: Recorded) -> tuple[Measured, ...]:
 def _second_descent(run: Recorded) -> tuple[Measured, ...]:
     found = until_noise_is_fitted(run.frame)
     return (
-        below("noisy error at the end", found.noisy_last, FITTED, f"0, below {FITTED:g}"),
+        below("noisy error at the end", found.noisy_last, FITTED, f"0 (below {FITTED:g})"),
         above(
             "median test error while the noise is fitted less that at the end",
             found.during - found["last"],

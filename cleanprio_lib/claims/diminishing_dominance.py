@@ -45,12 +45,12 @@ def _fig_6(run: Recorded) -> tuple[Measured, ...]:
     expected = float(theory.gradient_ratio(level))
     around = (expected * (1 - AT_START), expected * (1 + AT_START))
     trend, rise = rank_correlation(early, "ratio"), largest_step(early, "ratio")
-    at_start = f"{expected:.3g}, up to {AT_START:.0%}"
+    at_start = f"{expected:.3g} ± {AT_START:.0%}"
     at_stop = "1, within {:g} to {:g}".format(*AT_STOP)
     return (
         within("ratio at t = 0, geometric mean of the classes", start, *around, at_start),
         below("its rank correlation with time up to the stop", trend, -TREND, f"below −{TREND:g}"),
-        below("its largest rise between records", rise, LARGEST_RISE, f"0, below {LARGEST_RISE:g}"),
+        below("its largest rise between records", rise, LARGEST_RISE, f"0 (below {LARGEST_RISE:g})"),
         within("ratio at the stop, geometric mean", stop, *AT_STOP, at_stop),
     )
 
@@ -63,10 +63,10 @@ def _sec_4_2_late(run: Recorded) -> tuple[Measured, ...]:
     noisy = last(late, "noisy_error")
     low, high = AFTERWARDS
     return (
-        above("smallest ratio after the stop, geometric mean", extremes.min(), low, f"1, above {low:g}"),
-        below("largest ratio after the stop, geometric mean", extremes.max(), high, f"1, below {high:g}"),
+        above("smallest ratio after the stop, geometric mean", extremes.min(), low, f"1 (above {low:g})"),
+        below("largest ratio after the stop, geometric mean", extremes.max(), high, f"1 (below {high:g})"),
         below("noisy error at the end − at the stop", noisy - stops.noisy_error, -0.3, "below −0.3"),
-        below("noisy error at the end", noisy, 0.05, "0, below 0.05"),
+        below("noisy error at the end", noisy, 0.05, "0 (below 0.05)"),
     )
 
 

@@ -69,7 +69,7 @@ def _ass_4_1(run: Recorded) -> tuple[Measured, ...]:
             "largest cos(g_noise, g_clean) up to the stop, both classes",
             _per_seed(early, ["cosine_0", "cosine_1"], "max"),
             OPPOSITE_COSINE,
-            f"−1, below {OPPOSITE_COSINE:g}",
+            f"−1 (below {OPPOSITE_COSINE:g})",
         ),
         below(
             "largest α_t up to the stop, both classes",
@@ -81,7 +81,7 @@ def _ass_4_1(run: Recorded) -> tuple[Measured, ...]:
             "largest difference of the two α_t up to the stop",
             early.groupby("seed").gap.max(),
             SAME_ALPHA,
-            f"0, below {SAME_ALPHA:g}",
+            f"0 (below {SAME_ALPHA:g})",
         ),
     )
 
@@ -93,7 +93,7 @@ def _eq_10(run: Recorded) -> tuple[Measured, ...]:
             f"relative error of 1/(1 + α_t) for g_clean on ĝ, {when}",
             _off(rows, "clean_part", "clean_part_paper"),
             FORMULA,
-            f"0, below {FORMULA:g}",
+            f"0 (below {FORMULA:g})",
         )
         for when, rows in (("at t = 0", early[early.epoch == 0]), ("up to the stop", early))
     )
@@ -106,7 +106,7 @@ def _eq_10_exact(run: Recorded) -> tuple[Measured, ...]:
             "relative error of 1 − δ for g_clean on ĝ, up to the stop",
             _off(early, "clean_part", 1 - run.settings["level"]),
             FORMULA,
-            f"0, below {FORMULA:g}",
+            f"0 (below {FORMULA:g})",
         ),
     )
 
@@ -114,7 +114,7 @@ def _eq_10_exact(run: Recorded) -> tuple[Measured, ...]:
 def _prop_4_2(run: Recorded) -> tuple[Measured, ...]:
     early = _early(run)
     stops = early_stopping.oracle(run.frame)
-    words = f"1, above {SAME_DIRECTION:g}"
+    words = f"1 (above {SAME_DIRECTION:g})"
     start = early[early.epoch == 0].set_index("seed")
     return (
         above("cos(∇L(D), ∇L(D̂)) at t = 0", start.true_cosine, SAME_DIRECTION, words),
@@ -132,7 +132,7 @@ def _prop_4_2(run: Recorded) -> tuple[Measured, ...]:
             "distance of that part from (1 − α_t)/(1 + α_t), up to the stop",
             _apart(early, "step", "step_paper"),
             FORMULA,
-            f"0, below {FORMULA:g}",
+            f"0 (below {FORMULA:g})",
         ),
     )
 
@@ -143,7 +143,7 @@ def _prop_4_2_exact(run: Recorded) -> tuple[Measured, ...]:
             "distance of a class's part of ĝ from (1 − δ)(1 − α_t), up to the stop",
             _apart(_early(run), "step", "step_exact"),
             FORMULA,
-            f"0, below {FORMULA:g}",
+            f"0 (below {FORMULA:g})",
         ),
     )
 

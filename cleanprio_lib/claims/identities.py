@@ -30,7 +30,7 @@ def _eq_11() -> tuple[Measured, ...]:
 
 
 def _no_distance(what: str, distances: pd.Series) -> Measured:
-    return below(what, distances, DISTANCE, f"0, below {DISTANCE:g}")
+    return below(what, distances, DISTANCE, f"0 (below {DISTANCE:g})")
 
 
 def step_distance(seed: int) -> float:

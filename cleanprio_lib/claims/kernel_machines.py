@@ -77,7 +77,7 @@ def _words(name: str) -> str:
 
 
 def _at_most(bound: float) -> str:
-    return f"0, below {bound:g}"
+    return f"0 (below {bound:g})"
 
 
 CLAIMS = (

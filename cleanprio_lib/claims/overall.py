@@ -22,7 +22,7 @@ def _no_impact(noisy: Recorded, true: Recorded) -> tuple[Measured, ...]:
     slower = epochs_to(noisy.frame, REACHED) / epochs_to(true.frame, REACHED)
     exact = 1 / (1 - theory.smoothing(noisy.settings["level"]))
     direction, length = "cos(∇L(D), ∇L(D_clean))", "‖g_clean + g_noise‖/‖g_clean‖, all samples"
-    words = f"1, above {SAME_DIRECTION:g}"
+    words = f"1 (above {SAME_DIRECTION:g})"
     return (
         above(f"{direction} at t = 0", start.direction, SAME_DIRECTION, words),
         above(f"{direction}, largest up to the stop", largest.direction, SAME_DIRECTION, words),
@@ -32,7 +32,7 @@ def _no_impact(noisy: Recorded, true: Recorded) -> tuple[Measured, ...]:
             f"epochs to a test error of {REACHED:g}, by those on true labels",
             slower,
             SAME_SPEED,
-            f"1, below {SAME_SPEED:g}; with 1/(1 − 2δ) = {exact:.3g} as long a way",
+            f"1 (below {SAME_SPEED:g}); a step of 1 − 2δ would make it {exact:.3g}",
         ),
     )
 

@@ -93,7 +93,7 @@ def _eq_9(run: Recorded) -> tuple[Measured, ...]:
             below(f"cos(g_noise, g_clean), {name}", own.cosine, OPPOSITE_COSINE, words),
             below(f"larger α₀ of the two classes, {name}", both.alpha, 1, "below 1"),
             below(
-                f"difference of the two α₀, {name}", both.alpha_gap, SAME_ALPHA, f"0, below {SAME_ALPHA:g}"
+                f"difference of the two α₀, {name}", both.alpha_gap, SAME_ALPHA, f"0 (below {SAME_ALPHA:g})"
             ),
         ]
     return tuple(rows)
@@ -131,7 +131,7 @@ def _mirrored(frame: pd.DataFrame) -> tuple[Measured, ...]:
         off = DEGREES * (table["mean", "noisy"] + table["mean", "clean"]) - 180
         errors = [table["sd", subset] ** 2 / table["count", subset] for subset in ("clean", "noisy")]
         room = 4 * DEGREES * np.sqrt(errors[0] + errors[1])
-        words = f"0, up to {room.min():.2g} to {room.max():.2g} (four standard errors)"
+        words = f"0 ± four standard errors ({room.min():.2g} to {room.max():.2g})"
         agrees = bool((off.abs() < room).all())
         quantity = f"mean θ_g, clean + noisy − 180°, {name} (°)"
         rows.append(Measured(quantity, off.mean(), off.min(), off.max(), words, agrees))

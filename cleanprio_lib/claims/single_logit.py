@@ -47,7 +47,7 @@ def _eq_14(run: Recorded) -> tuple[Measured, ...]:
             "largest cos(g_noise, g_clean) of a logit",
             by_seed.cosine.max(),
             OPPOSITE_COSINE,
-            f"−1, below {OPPOSITE_COSINE:g}",
+            f"−1 (below {OPPOSITE_COSINE:g})",
         ),
     )
 
@@ -100,7 +100,7 @@ def _mirrored(frame: pd.DataFrame) -> Measured:
     off = DEGREES * (table["mean", "noisy"] + table["mean", "clean"]) - 180
     errors = [table["sd", subset] ** 2 / table["count", subset] for subset in ("clean", "noisy")]
     room = 5 * DEGREES * np.sqrt(errors[0] + errors[1])
-    words = f"0, up to {room.min():.2g} to {room.max():.2g} (five standard errors)"
+    words = f"0 ± five standard errors ({room.min():.2g} to {room.max():.2g})"
     return Measured(
         "mean θ_g, clean + noisy − 180° (°)",
         off.mean(),

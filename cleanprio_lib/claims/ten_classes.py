@@ -94,7 +94,7 @@ def _fig_8(at_stop: float | None) -> Callable[[Recorded], tuple[Measured, ...]]:
                 _start(frame, "ratio"),
                 low,
                 high,
-                f"{wanted:g}, up to {AT_START:.0%}",
+                f"{wanted:g} ± {AT_START:.0%}",
             ),
             _trend("ratio", early, "ratio", -1, STRICT_TREND),
         ]
@@ -116,7 +116,7 @@ def _fig_11(run: Recorded) -> tuple[Measured, ...]:
             start,
             even * (1 - AT_START),
             even * (1 + AT_START),
-            f"log 10 = {even:.3f}, up to {AT_START:.0%}",
+            f"log 10 = {even:.3f} ± {AT_START:.0%}",
         ),
         above("noisy loss at the stop less that at the start", stops.noisy_loss - start, 0, "above 0"),
         _trend("clean loss", early, "clean_loss", -1),

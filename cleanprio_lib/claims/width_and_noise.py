@@ -105,7 +105,7 @@ def _initial_ratio(run: Recorded) -> tuple[Measured, ...]:
     low, high = 1 - AT_START, 1 + AT_START
     right = measured.between(low, high)
     quantity = "ratio at t = 0 by (C − 1)(1 − δ)/δ, every level and seed" + _where_not(run, right)
-    return (within(quantity, measured, low, high, f"1, up to {AT_START:.0%}"),)
+    return (within(quantity, measured, low, high, f"1 ± {AT_START:.0%}"),)
 
 
 def _ratio_law(*runs: Recorded) -> tuple[Measured, ...]:
