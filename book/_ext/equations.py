@@ -75,9 +75,9 @@ def keep_together(doctree: nodes.document) -> None:
         formula.replace_self(together)
         together += [*map(nodes.Text, filter(None, [head])), formula, *map(nodes.Text, filter(None, [tail]))]
         if before is not None and head:
-            together.parent.replace(before, nodes.Text(before.astext()[: -len(head)]))
+            _replace(before, before.astext()[: -len(head)])
         if after is not None and tail:
-            together.parent.replace(after, nodes.Text(after.astext()[len(tail) :]))
+            _replace(after, after.astext()[len(tail) :])
 
 
 def _found(pattern: re.Pattern[str], text: nodes.Text | None) -> str:
@@ -91,6 +91,13 @@ def _neighbour(node: nodes.Node, step: int) -> nodes.Text | None:
     place = siblings.index(node) + step
     found = siblings[place] if 0 <= place < len(siblings) else None
     return found if isinstance(found, nodes.Text) else None
+
+
+def _replace(old: nodes.Text, text: str) -> None:
+    """Another text in the place of this very node: docutils' own takes the first that reads the same."""
+    siblings = old.parent.children
+    place = next(number for number, node in enumerate(siblings) if node is old)
+    old.parent[place] = nodes.Text(text)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -172,6 +172,15 @@ def test_what_touches_a_formula_stays_on_its_line() -> None:
     assert paragraph.astext() == "three (x), and the y-th of z all"
 
 
+def test_texts_that_read_the_same_stay_where_they_are() -> None:
+    paragraph = nodes.paragraph("", "", nodes.strong("", "a"), nodes.Text("."), nodes.strong("", "b"))
+    paragraph += [nodes.math("", "x"), nodes.Text(".")]
+    document = new_document("")
+    document += paragraph
+    equations.keep_together(document)
+    assert paragraph.astext() == "a.bx."
+
+
 @pytest.fixture(scope="module")
 def seen(browser: Any) -> Iterator[Seen]:
     """A page of which all tests here make use."""
