@@ -69,7 +69,7 @@ def over_epochs(
         stops: of `early_stopping.oracle`, marked in all panels and named above the first; None marks nothing.
         x_label: of the axis below the last panel.
     """
-    frame = frame[frame.epoch > 0] if log else frame
+    frame = of_every_seed(frame[frame.epoch > 0] if log else frame)
     height = SIZE[1] if len(panels) == 1 else 0.9 + 2.1 * len(panels)
     figure, axes = plt.subplots(len(panels), sharex=True, squeeze=False, figsize=(WIDTH, height))
     for ax, panel in zip(axes[:, 0], panels, strict=True):
@@ -91,7 +91,7 @@ def over_epochs(
 
 def words_over_epochs(frame: pd.DataFrame, panels: Sequence[Panel], *, stops: pd.DataFrame | None) -> str:
     """Alt text for `over_epochs`: every curve at its start, at the early stopping point and at its end."""
-    by_epoch = frame.groupby("epoch")
+    by_epoch = of_every_seed(frame).groupby("epoch")
     sentences = []
     for panel in panels:
         for column in panel.columns:
@@ -105,8 +105,17 @@ def words_over_epochs(frame: pd.DataFrame, panels: Sequence[Panel], *, stops: pd
     return " ".join(sentences)
 
 
+def of_every_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of epochs that every seed has."""
+    return frame[frame.groupby("epoch").seed.transform("nunique") == frame.seed.nunique()]
+
+
 def lines(ax: Axes, frame: pd.DataFrame, columns: Sequence[str], roles: Sequence[Role]) -> list[End]:
-    """Mean over seeds as a line, their full range as a band; returns where the lines end."""
+    """Mean over seeds as a line, their full range as a band; returns where the lines end.
+
+    They end where the first seed ends: a mean over those that are left is another curve.
+    """
+    frame = of_every_seed(frame)
     by_epoch = frame.groupby("epoch")
     ends = []
     for column, role in zip(columns, roles, strict=True):

@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from cleanprio_lib.figures.epochs import Panel, _short, lines, mark_stops
+from cleanprio_lib.figures.epochs import Panel, _short, lines, mark_stops, of_every_seed
 from cleanprio_lib.figures.style import HAIRLINE, WIDTH, End, label_ends, logarithmic
 
 # From light to dark, so that they are told apart with any colour vision; no role has one of these.
+END_LABELS = 4  # values whose names find room at the ends of their curves
 SHADES = ("#C08A00", "#A0522D", "#7B2D5B", "#2B1B5A")
 
 
@@ -124,7 +125,8 @@ def words_value_by_value(
 def all_values(frame: pd.DataFrame, views: Sequence[View], *, swept: str, names: Mapping[Any, str]) -> Figure:
     """Panels one above the other with a curve for each value, from light to dark; thin: each seed.
 
-    A curve's points are those at which it is farther along the axis than ever before.
+    A curve's points are those at which it is farther along the axis than ever before; a mean ends where the
+    first of its seeds does.
 
     Args:
         frame: a row for each (value, seed, epoch).
@@ -140,10 +142,15 @@ def all_values(frame: pd.DataFrame, views: Sequence[View], *, swept: str, names:
             for _, single in own.groupby("seed"):
                 single = _onward(single, view.x)
                 ax.plot(single[view.x], single[view.y], color=color, linewidth=0.7, alpha=0.4)
-            mean = _onward(own.groupby("epoch")[[view.x, view.y]].mean(), view.x)
-            ax.plot(mean[view.x], mean[view.y], color=color)
+            mean = _onward(of_every_seed(own).groupby("epoch")[[view.x, view.y]].mean(), view.x)
+            ax.plot(mean[view.x], mean[view.y], color=color, label=name)
             ends.append(End(name, color, float(mean[view.y].iloc[-1])))
-        _finish(ax, view, ends, height=2.7)
+        crowded = len(ends) > END_LABELS
+        _finish(ax, view, [] if crowded else ends, height=2.7)
+        if crowded:  # names in their order say more than names pushed apart
+            ax.legend(
+                loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=1, fontsize=11
+            )
     return figure
 
 
@@ -155,8 +162,8 @@ def words_all_values(
     for view in views:
         told = []
         for value, name in names.items():
-            mean = _drawn(frame[frame[swept] == value], view).groupby("epoch")[[view.x, view.y]].mean()
-            mean = _onward(mean, view.x)
+            own = of_every_seed(_drawn(frame[frame[swept] == value], view))
+            mean = _onward(own.groupby("epoch")[[view.x, view.y]].mean(), view.x)
             told.append(f"{name} from {_short(mean[view.y].iloc[0])} to {_short(mean[view.y].iloc[-1])}")
         sentences.append(f"{view.y_label} over {view.x_label}: {', '.join(told)}.")
     return " ".join(sentences).replace("\n", " ")

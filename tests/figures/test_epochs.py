@@ -226,6 +226,15 @@ def test_the_name_of_a_stop_stays_above_its_panel(stop, side):
     assert (text.get_text(), text.get_ha()) == (f"lowest test error: epoch {stop}", side)
 
 
+def test_lines_end_where_the_first_seed_does(frame):
+    cut = frame[(frame.seed == frame.seed.min()) | (frame.epoch <= 6)]
+    (ax,) = over_epochs(cut, [RESIDUALS]).axes
+    assert ax.get_xlim()[1] == 6
+    assert {max(line.get_xdata()) for line in ax.lines} == {6}
+    words = words_over_epochs(cut, [RESIDUALS], stops=None)
+    assert words == words_over_epochs(frame[frame.epoch <= 6], [RESIDUALS], stops=None)
+
+
 def test_lines_say_where_they_end(frame):
     _, ax = plt.subplots()
     (end,) = lines(ax, frame, ["noisy_residual"], [ROLES["noisy"]])

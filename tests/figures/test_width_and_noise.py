@@ -132,6 +132,23 @@ def test_a_curve_waits_where_its_clock_runs_backwards(frame):
     assert list(law.get_ydata()) == [0.5, 0.6]
 
 
+def test_a_mean_ends_where_its_first_seed_does(frame):
+    cut = frame[(frame.seed == frame.seed.min()) | (frame.epoch < 5)]
+    views = [View("epoch", "noisy_error", "epoch", "noisy")]
+    (ax,) = figures.all_values(cut, views, swept="width", names={16: "m = 16"}).axes
+    heavy = max(colored(ax, shades(1)[0]), key=lambda line: line.get_linewidth())
+    assert max(heavy.get_xdata()) == EPOCHS[EPOCHS < 5].max()
+
+
+def test_many_values_are_named_in_their_order(frame):
+    widths = [16, 32, 64, 128, 256]
+    frame = pd.concat([frame[frame.width == 16].assign(width=width) for width in widths])
+    views = [View("epoch", "noisy_error", "epoch", "noisy", levels={"floor": 0.2})]
+    (ax,) = figures.all_values(frame, views, swept="width", names={m: f"m = {m}" for m in widths}).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"m = {m}" for m in widths]
+    assert [text.get_text() for text in ax.texts] == ["floor"]
+
+
 def test_labels_stand_where_lines_end_on_a_logarithmic_axis(frame):
     frame = frame.assign(ratio=np.where(frame.epoch == 8, 10.0, 1.0), width=16)
     views = [View("epoch", "ratio", "epoch", "ratio", y_limits=(1, 100), log="xy")]
