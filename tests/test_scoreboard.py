@@ -182,7 +182,15 @@ def test_numbers_that_are_none_are_null(rows):
     row = replace(rows[0], judged=replace(rows[0].judged, measured=(number,)))
     (claim,) = scoreboard.document([row])["claims"]
     assert claim["measured"] == [
-        {"quantity": "x", "needed": "1", "mean": None, "low": None, "high": 0.123457, "agrees": False}
+        {
+            "quantity": "x",
+            "needed": "1",
+            "mean": None,
+            "low": None,
+            "high": 0.123457,
+            "agrees": False,
+            "premise": False,
+        }
     ]
     assert json.loads(scoreboard.as_json(claim)) == claim
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cleanprio_lib import early_stopping, noise, theory
-from cleanprio_lib.claims.judging import Claim, Measured, above, below
+from cleanprio_lib.claims.judging import Claim, Measured, above, below, premise
 from cleanprio_lib.measurements.beyond_statistics import (
     at_start,
     gathered_at_start,
@@ -166,19 +166,15 @@ def _subclasses(run: Recorded) -> tuple[Measured, ...]:
     start = frame[frame.epoch == 0].set_index(["share", "seed"])
     level = run.settings["level"]
     off = (start.class_ratio / ((1 - level) / level) - 1).abs().groupby("seed").max()
-    rows = [
-        below(
-            "ratio of whole classes by (1 − δ)/δ, distance from 1", off, PART_RATIO, f"below {PART_RATIO:g}"
-        )
-    ]
-    for share in sorted(set(frame.share)):
-        error = stops.part_test_error[share]
-        if share != CHANCE:
-            what = f"test error in the parts at the stop, p = {share:g}"
-            rows.append(_settled(what, error, right=share < CHANCE))
+    what = "ratio of whole classes by (1 − δ)/δ, distance from 1"
+    rows = [premise(below(what, off, PART_RATIO, f"below {PART_RATIO:g}"))]
+    for share in sorted(set(frame.share) - {CHANCE}):
+        what = f"test error in the parts at the stop, p = {share:g}"
+        found = _settled(what, stops.part_test_error[share], right=share < CHANCE)
+        rows.append(premise(found) if share < CHANCE else found)
     rest = stops.rest_test_error.groupby("seed").max()
     what = "test error outside the parts at the stop, largest over p"
-    rows.append(below(what, rest, level / 2, f"below δ/2 = {level / 2:g}"))
+    rows.append(premise(below(what, rest, level / 2, f"below δ/2 = {level / 2:g}")))
     return tuple(rows)
 
 
@@ -231,7 +227,7 @@ def _fitted(run: Recorded) -> tuple[Measured, ...]:
 def _second_descent(run: Recorded) -> tuple[Measured, ...]:
     found = until_noise_is_fitted(run.frame)
     return (
-        below("noisy error at the end", found.noisy_last, FITTED, f"0 (below {FITTED:g})"),
+        premise(below("noisy error at the end", found.noisy_last, FITTED, f"0 (below {FITTED:g})")),
         above(
             "median test error while the noise is fitted less that at the end",
             found.during - found["last"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -19,7 +19,17 @@ HOLDS, IN_PART, FAILS, UNTESTED = VERDICTS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One number behind a verdict: what it is, its range over seeds, and what the claim needs of it."""
+    """One number behind a verdict: what it is, its range over seeds, and what the claim needs of it.
+
+    Attributes:
+        quantity: what was measured.
+        mean: over seeds.
+        low: lowest of all seeds.
+        high: highest.
+        needed: what the claim needs.
+        agrees: whether every seed has it.
+        premise: whether it only shows that the claim was put to the test; alone, it bears out nothing.
+    """
 
     quantity: str
     mean: float
@@ -27,6 +37,7 @@ class Measured:
     high: float
     needed: str
     agrees: bool
+    premise: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,9 +107,10 @@ def judge(claim: Claim, *runs: Recorded) -> Judged:
 
 
 def verdict(measured: Sequence[Measured]) -> str:
-    """That of numbers: "holds" if each agrees in every seed, "holds in part" if some do."""
-    agreeing = sum(number.agrees for number in measured)
-    return HOLDS if agreeing == len(measured) else IN_PART if agreeing else FAILS
+    """That of numbers: "holds" if each agrees in every seed, "holds in part" if some do, premises aside."""
+    if all(number.agrees for number in measured):
+        return HOLDS
+    return IN_PART if any(number.agrees and not number.premise for number in measured) else FAILS
 
 
 def _why_untested(claim: Claim, runs: Sequence[Recorded]) -> str:
@@ -132,6 +144,11 @@ def above(quantity: str, values: pd.Series, bound: float, words: str) -> Measure
 
 def within(quantity: str, values: pd.Series, low: float, high: float, words: str) -> Measured:
     return _measured(quantity, values, values.between(low, high), words)
+
+
+def premise(number: Measured) -> Measured:
+    """The same number as one that only shows that the claim was put to the test."""
+    return replace(number, premise=True)
 
 
 def _measured(quantity: str, values: pd.Series, agreeing: pd.Series, words: str) -> Measured:

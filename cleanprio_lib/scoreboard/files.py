@@ -157,7 +157,13 @@ def _claim(row: Row) -> dict[str, Any]:
 
 def _number(number: Measured) -> dict[str, Any]:
     values = {name: _rounded(getattr(number, name)) for name in ("mean", "low", "high")}
-    return {"quantity": number.quantity, "needed": number.needed, **values, "agrees": number.agrees}
+    return {
+        "quantity": number.quantity,
+        "needed": number.needed,
+        **values,
+        "agrees": number.agrees,
+        "premise": number.premise,
+    }
 
 
 def _rounded(value: float) -> float | None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cleanprio_lib.claims import CLAIMS, judge
-from cleanprio_lib.claims.judging import within
+from cleanprio_lib.claims.judging import below, premise, within
 from cleanprio_lib.runs import Recorded
 
 U = [0.9, 0.10, 0.20]  # test error over time, far below the noise level at its lowest
@@ -84,6 +84,21 @@ def test_formulas_need_no_run_and_hypotheses_have_no_verdict():
     assert "hypothesis" in judge(hypothesis).reason
     with pytest.raises(ValueError, match="runs must be those of no experiment, got 1"):
         judge(formula, _run([U] * 3))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "wanted"),
+    [("++", "holds"), ("+-", "holds in part"), ("--", "does not hold"), ("p-", "does not hold"),
+     ("p+", "holds"), ("p+-", "holds in part"), ("P+", "holds in part"), ("P-", "does not hold")],
+)  # fmt: skip
+def test_premises_bear_out_nothing_alone(numbers, wanted):
+    """A sign for each number: + agrees, - does not; p is a premise that agrees, P one that does not."""
+    measured = []
+    for sign in numbers:
+        number = below("x", pd.Series([0.0 if sign in "+p" else 2.0]), 1, "below 1")
+        measured.append(premise(number) if sign in "pP" else number)
+    formula = replace(CLAIMS["fig-1"], experiments=(), measure=lambda: tuple(measured))
+    assert judge(formula).verdict == wanted
 
 
 def test_ids_are_their_keys():
