@@ -292,9 +292,21 @@ def test_what_decided_is_shown_first(shown, rows):
     assert showing._deciding(numbers[::2]).quantity == "yes"
     judged = replace(rows[0].judged, verdict="holds in part", measured=numbers)
     scoreboard.show_reasons([replace(rows[0], judged=judged)], "holds in part")
-    assert re.search(r"\): no: <b>1 \[1, 1\]</b>", shown[0].data)
+    assert "): no: <b>1</b>; needed: 1" in shown[0].data
     scoreboard.show_reasons([], "holds")
     assert shown[1].data == "<p>None.</p>"
+
+
+def test_claims_that_hold_are_folded_and_no_others(shown, rows):
+    for verdict in ("holds", "holds in part", "does not hold"):
+        scoreboard.show_reasons([replace(rows[0], judged=replace(rows[0].judged, verdict=verdict))], verdict)
+    assert ["<details><summary>1 claim," in each.data for each in shown] == [True, False, False]
+
+
+def test_a_range_is_shown_where_there_is_one():
+    assert "<b>1 [0.5, 2]</b>; needed: below −1" in showing._number(
+        Measured("x", 1, 0.5, 2, "below -1", True)
+    )
 
 
 def test_fields_and_files_are_told(shown):

@@ -17,6 +17,9 @@ from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, SIZE, WIDTH, End,
 QUANTITIES = ("_error", "_loss", "_residual")
 
 
+DOTS: tuple[tuple[int, tuple[float, ...]], ...] = ((0, (1, 1.5)), (0, (1, 4)))
+
+
 @dataclass(frozen=True)
 class Panel:
     """One panel: which columns over epochs, and what to hold them against.
@@ -152,9 +155,9 @@ def _against(ax: Axes, panel: Panel, last: float) -> list[End]:
     for label, level in panel.levels.items():
         ax.axhline(level, color=HAIRLINE, linewidth=1)
         ends.append(End(label, HAIRLINE, level))
-    for label, curve in panel.curves.items():
+    for number, (label, curve) in enumerate(panel.curves.items()):
         shown = curve[curve.index <= last]
-        ax.plot(shown.index, shown, color=HAIRLINE, linewidth=1.5, linestyle=(0, (1, 1.5)))
+        ax.plot(shown.index, shown, color=HAIRLINE, linewidth=1.5, linestyle=DOTS[number % len(DOTS)])
         ends.append(End(label, HAIRLINE, float(shown.dropna().iloc[-1])))
     return ends
 

@@ -16,9 +16,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.typing import ColorType
 
 from cleanprio_lib.lettering import in_mathtext
 
@@ -26,6 +28,7 @@ SIZE = (6.2, 3.9)
 # Inches: narrow enough for a figure of several panels to be read on a phone, where it shrinks to the screen.
 WIDTH = 5.2
 BAND = 0.2
+CONTRAST = 4.5
 LINE_HEIGHT = 0.065
 
 
@@ -60,6 +63,8 @@ ROLES = {
     "linear_5": Role("linear, L = 5", "#595959", (0, (2, 2))),
     "within": Role("within", "#1F7A9E"),
     "between": Role("between", "#B35C00", (0, (5, 2))),
+    "wide": Role("wide", "#44546A"),
+    "narrow": Role("narrow", "#9A6A00", (0, (4, 1, 1, 1))),
 }
 HAIRLINE = "#666666"
 
@@ -86,7 +91,9 @@ def set_style() -> None:
 
 
 def svg(figure: Figure, *, salt: str) -> bytes:
-    """The figure as SVG, its subscripts written as such, the same bytes for the same figure; it is closed.
+    """The figure as SVG, its words legible and their subscripts such, the same bytes for the same figure.
+
+    It is closed.
 
     Args:
         figure: drawn by one of the functions above.
@@ -94,6 +101,7 @@ def svg(figure: Figure, *, salt: str) -> bytes:
     """
     for text in figure.findobj(Text):
         text.set_text(in_mathtext(text.get_text()))
+        text.set_color(readable(text.get_color()))
     content = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": salt}):
         figure.savefig(content, format="svg", metadata={"Date": None})
@@ -127,6 +135,20 @@ def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> Non
             end.label, (1.015, place), xycoords="axes fraction", va="center", color=end.color, fontsize=11,
             linespacing=0.95, annotation_clip=False,
         )  # fmt: skip
+
+
+def readable(color: ColorType) -> str:
+    """The same hue, dark enough for text on white: a contrast of at least 4.5, as WCAG 2.2 AA asks."""
+    shade = np.array(to_rgb(color))
+    while 1.05 / (_luminance(shade) + 0.05) < CONTRAST:
+        shade *= 0.97
+    return to_hex(tuple(shade))
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    """Relative luminance of an sRGB colour, after WCAG."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def logarithmic(ax: Axes, names: str) -> None:

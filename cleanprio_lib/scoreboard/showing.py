@@ -14,8 +14,9 @@ from IPython.display import HTML, display
 
 from cleanprio_lib import runs
 from cleanprio_lib.claims import VERDICTS, Measured
+from cleanprio_lib.claims.judging import HOLDS
 from cleanprio_lib.lettering import in_html
-from cleanprio_lib.pages import MARKS, number_text, with_powers
+from cleanprio_lib.pages import MARKS, number_text, with_minus, with_powers
 from cleanprio_lib.recordings import Recorded
 from cleanprio_lib.scoreboard.evidence import COMPUTED, NOTHING, PARTS, Row, parted
 from cleanprio_lib.scoreboard.files import schema
@@ -50,7 +51,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def show_reasons(rows: Sequence[Row], verdict: str) -> None:
-    """Show, for each claim with this verdict, in one line what decided.
+    """Show, for each claim with this verdict, in one line what decided; claims that hold are folded.
 
     Args:
         rows: of `judge_all`.
@@ -58,7 +59,11 @@ def show_reasons(rows: Sequence[Row], verdict: str) -> None:
     """
     chosen = [row for row in rows if row.judged.verdict == verdict]
     lines = "".join(f"<li>{_because(row)}</li>" for row in chosen)
-    display(HTML(f"<ul>{lines}</ul>" if chosen else "<p>None.</p>"))
+    shown = f"<ul>{lines}</ul>" if chosen else "<p>None.</p>"
+    if chosen and verdict == HOLDS:
+        count = f"{len(chosen)} claim{'' if len(chosen) == 1 else 's'}"
+        shown = f"<details><summary>{count}, and the number that decided each</summary>{shown}</details>"
+    display(HTML(shown))
 
 
 def show_fields() -> None:
@@ -173,11 +178,13 @@ def _deciding(measured: Sequence[Measured]) -> Measured:
 
 
 def _number(number: Measured) -> str:
-    span = f"{number_text(number.mean)} [{number_text(number.low)}, {number_text(number.high)}]"
+    mean, low, high = (number_text(value) for value in (number.mean, number.low, number.high))
+    span = mean if mean == low == high else f"{mean} [{low}, {high}]"
+    needed = with_minus(with_powers(in_html(number.needed)))
     mark = "✓" if number.agrees else "✗"
     said = "agrees" if number.agrees else "does not agree"
     return (
-        f"{in_html(number.quantity)}: <b>{span}</b>; needed: {with_powers(in_html(number.needed))}"
+        f"{in_html(number.quantity)}: <b>{span}</b>; needed: {needed}"
         f'&nbsp;<span role="img" aria-label="{said}">{mark}</span>'
     )
 
