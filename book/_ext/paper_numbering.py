@@ -36,7 +36,7 @@ NUMBERED = re.compile(
     rf"({'|'.join(kind for kinds in GROUPS.values() for kind in kinds)})(?: ([A-Z]?[\d.]+))?", re.IGNORECASE
 )
 # In the paper whether or not anything is claimed of them.
-UNCLAIMED = (*(f"Equation {number}" for number in range(1, 35)), "Theorem A.1", "Corollary A.3")
+UNCLAIMED = (*(f"Equation {number}" for number in range(1, 35)), "Theorem A.1", "Corollary A.3", "Section 2")
 SHORT = {
     "Theorem": ("Thm", "Thm."),
     "Corollary": ("Cor", "Cor."),
