@@ -31,7 +31,7 @@ test: $(READY) ## test all that is promised: style, types, pairs, library, noteb
 	$(PY) -m tools.picture --check
 	$(PY) -m pytest -n 2 --ignore=tests/book
 	$(MAKE) book
-	$(PY) -m pytest -n 2 --dist loadfile tests/book
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/book
 
 bench: $(READY) ## run every benchmark
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) "$$file"; done

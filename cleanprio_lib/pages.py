@@ -115,16 +115,17 @@ def _setting(settings: dict[str, Any], source: str) -> str:
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) == 1:
-        return "one seed, which is an example and not evidence"
-    return f"{len(seeds)} seeds"
+    return _counted(seeds) + (", which is an example and not evidence" if len(seeds) == 1 else "")
+
+
+def _counted(seeds: Sequence[int]) -> str:
+    return "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
 
 
 def card(judged: Judged) -> None:
     """Show a claim: its statement, what it needs, what was measured, the verdict, and where the data are."""
     claim = judged.claim
     because = f": {html.escape(judged.reason)}" if judged.reason else ""
-    stopping = f"<p class='evidence'>Early stopping: {html.escape(claim.rule)}.</p>" if claim.rule else ""
     display(
         HTML(
             f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
@@ -132,7 +133,7 @@ def card(judged: Judged) -> None:
             f"<p><strong>Claim <code>{claim.id}</code></strong> ({in_html(claim.where)}): "
             f"{in_html(claim.statement)}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong>{because}</p>"
-            f"{_numbers(judged.measured)}{stopping}{_evidence(judged)}</section>"
+            f"{_numbers(judged.measured)}{_evidence(judged)}</section>"
         )
     )
 
@@ -177,24 +178,28 @@ def _code(command: str) -> str:
 
 
 def _evidence(judged: Judged) -> str:
-    """Where the numbers of a claim come from, and how to compute them again."""
-    if judged.runs:
-        return "".join(
-            f"<p class='evidence'>{html.escape(describe(run))} Seeds {ranges(run.seeds)}. "
-            f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
-            f"verify: {_code(f'python -m cleanprio_lib verify {run.name} --scale {run.scale}')}.</p>"
-            for run in judged.runs
-        )
-    if judged.claim.experiments:
-        names = ", ".join(f"<code>{name}</code>" for name in judged.claim.experiments)
+    """Where the numbers of a claim come from, and how to compute them again: in short, the rest folded."""
+    claim, runs = judged.claim, judged.runs
+    told = [f"Early stopping: {html.escape(claim.rule)}."] if claim.rule else []
+    told += [
+        f"{html.escape(describe(run))} Seeds {ranges(run.seeds)}. "
+        f"Data: <code>book/recorded/{run.name}-{run.scale}.csv</code>; "
+        f"verify: {_code(f'python -m cleanprio_lib verify {run.name} --scale {run.scale}')}."
+        for run in runs
+    ]
+    if runs:
+        scales = [f"Recorded at {run.scale} scale, {_counted(run.seeds)}" for run in runs]
+        short = "; ".join(dict.fromkeys(scales))
+    elif claim.experiments:
+        names = ", ".join(f"<code>{name}</code>" for name in claim.experiments)
         return f"<p class='evidence'>To be recorded: {names}.</p>"
-    if judged.measured:
-        again = _code(f"python -m cleanprio_lib claims {judged.claim.id}")
-        return (
-            "<p class='evidence'>Computed from formulas and small nets when this page was made; "
-            f"once more: {again}.</p>"
-        )
-    return ""
+    elif judged.measured:
+        short = "Computed from formulas and small nets when this page was made"
+        told.append(f"Once more: {_code(f'python -m cleanprio_lib claims {claim.id}')}.")
+    else:
+        return ""
+    lines = "".join(f"<p>{line}</p>" for line in told)
+    return f"<details class='evidence'><summary>{short}</summary>{lines}</details>"
 
 
 def settings(*chosen: experiments.Experiment) -> None:

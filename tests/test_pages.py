@@ -136,6 +136,9 @@ def test_a_card_shows_every_run_and_what_is_missing(shown):
     for name in claim.experiments:
         assert f"verify {name} --scale laptop" in re.sub(r"</?span>", "", both)
         assert f"book/recorded/{name}-laptop.csv" in both
+    summary, _, folded = both.partition("</summary>")
+    assert summary.endswith("<summary>Recorded at laptop scale, one seed")  # once, for both
+    assert folded.count("<p>") == 3  # the rule, and a line for each run
     assert "other-laptop" not in first
     assert "Not tested at this scale</strong>: no run recorded yet" in first
     assert "To be recorded: <code>one</code>, <code>other</code>." in none
@@ -148,6 +151,7 @@ def test_a_card_of_formulas_says_how_to_compute_them_again(shown):
     pages.card(judge(replace(formula, measure=None)))
     again = re.sub(r"</?span>", "", shown[0].data)
     assert "<code>python -m cleanprio_lib claims fig-1</code>" in again
+    assert "<summary>Computed from formulas and small nets when this page was made</summary>" in again
     assert "a hypothesis" in shown[1].data
     assert not any("Recorded at" in card.data or "<code>book/" in card.data for card in shown)
 
