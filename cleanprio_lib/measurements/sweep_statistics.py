@@ -134,7 +134,8 @@ def with_clocks(frame: pd.DataFrame, swept: str) -> pd.DataFrame:
         error by $\delta$; `noisy_share`, how far the noisy residual has come on its own way to the plateau;
         `log_odds`, the logarithm of the gradients' ratio by its first value in theory,
         $(C - 1)(1 - \delta)/\delta$; and `law`, $\log\frac{1 - u}{1 + (C - 1)u}$, which is the same at every
-        $\delta$ for a net that gives all samples of a class one output, clean or noisy.
+        $\delta$ for a net that gives all samples of a class one output, clean or noisy; NaN where no output
+        has such a $u$.
     """
     count, frame = classes_of(frame), frame.sort_values([swept, "seed", "epoch"], ignore_index=True)
     rest = theory.plateau(frame.level.to_numpy(), count)
@@ -143,10 +144,11 @@ def with_clocks(frame: pd.DataFrame, swept: str) -> pd.DataFrame:
     keys = pd.MultiIndex.from_frame(frame[[swept, "seed"]])
     clean, noisy = (own[name].transform("first") for name in ("clean_residual", "noisy_residual"))
     learnt = 1 - frame.clean_residual / clean
+    odds = (1 - learnt) / (1 + (count - 1) * learnt)
     return frame.assign(
         turns=frame.epoch / stop.loc[keys].to_numpy(),
         learnt=learnt,
-        law=np.log((1 - learnt) / (1 + (count - 1) * learnt)),
+        law=np.log(odds.where(odds > 0)),
         progress=(clean - frame.clean_residual) / (clean - rest.clean_residual),
         test_share=frame.test_error / frame.level,
         noisy_share=(frame.noisy_residual - noisy) / (rest.noisy_residual - noisy),

@@ -150,6 +150,16 @@ def test_one_output_for_a_class_puts_all_levels_on_one_curve(classes, level):
     np.testing.assert_allclose(np.exp(found.law), (1 - u) / (1 + (classes - 1) * u), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("rise", "defined"), [(1.1, True), (1.12, False)])
+def test_a_clean_residual_far_above_its_start_belongs_to_no_output(rise, defined):
+    """With ten classes no output has 1 + 9 u below 0: no residual is more than a ninth above its start."""
+    frame = pd.DataFrame(
+        {"width": 16, "seed": 0, "epoch": [0, 1], "level": 0.3, "clean_residual": [0.9, 0.9 * rise]}
+    ).assign(noisy_residual=0.9, test_error=0.5, ratio=2.0, **{f"ratio_{c}": 1.0 for c in range(10)})
+    assert with_clocks(frame, "width").law.notna().tolist() == [True, defined]
+
+
 def test_every_cell_has_its_own_clocks_whatever_the_order_of_rows(frame):
     found = with_clocks(frame, "width")
     for (width, seed), stop in STOPS.items():
