@@ -12,7 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, SIZE, WIDTH, End, Role, label_ends, logarithmic
+from cleanprio_lib.figures.style import (
+    BAND,
+    HAIRLINE,
+    ROLES,
+    SIZE,
+    WIDTH,
+    End,
+    Role,
+    label_ends,
+    level_line,
+    logarithmic,
+)
 
 QUANTITIES = ("_error", "_loss", "_residual")
 
@@ -153,8 +164,7 @@ def name_stops(ax: Axes, stops: pd.DataFrame, *, unit: str = "epoch") -> None:
 def _against(ax: Axes, panel: Panel, last: float) -> list[End]:
     ends = []
     for label, level in panel.levels.items():
-        ax.axhline(level, color=HAIRLINE, linewidth=1)
-        ends.append(End(label, HAIRLINE, level))
+        ends.append(level_line(ax, label, level))
     for number, (label, curve) in enumerate(panel.curves.items()):
         shown = curve[curve.index <= last]
         ax.plot(shown.index, shown, color=HAIRLINE, linewidth=1.5, linestyle=DOTS[number % len(DOTS)])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cleanprio_lib import early_stopping
 from cleanprio_lib.figures.epochs import lines, mark_stops, name_stops
-from cleanprio_lib.figures.style import HAIRLINE, ROLES, WIDTH, End, label_ends
+from cleanprio_lib.figures.style import ROLES, WIDTH, label_ends, level_line
 
 
 def total_errors(frame: pd.DataFrame, *, level: float) -> Figure:
@@ -21,8 +21,7 @@ def total_errors(frame: pd.DataFrame, *, level: float) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 3.7))
     names = ["train_error", "test_error"]
     ends = lines(ax, frame, names, [ROLES[name] for name in names])
-    ax.axhline(level, color=HAIRLINE, linewidth=1)
-    ends.append(End(f"noise level\nδ = {level:g}", HAIRLINE, level))
+    ends.append(level_line(ax, f"noise level\nδ = {level:g}", level))
     ax.set(ylabel="classification error (fraction)", ylim=(0, max(0.5, 1.1 * _after_start(frame))))
     label_ends(ax, ends)
     stops = early_stopping.oracle(frame)

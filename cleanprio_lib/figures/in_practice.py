@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cleanprio_lib.figures.style import BAND, HAIRLINE, WIDTH, End, Role, label_ends
+from cleanprio_lib.figures.style import BAND, HAIRLINE, WIDTH, End, Role, label_ends, level_line
 
 PROBLEMS = (Role("", "#0072B2"), Role("", "#009E73"), Role("", "#D55E00"), Role("", "#8C6BB1"))
 MARKERS = "os^D"
@@ -106,8 +106,7 @@ def methods_over_epochs(frame: pd.DataFrame, *, level: float) -> Figure:
         own = frame[(frame.method == method) & (frame.epoch > 0)]
         if len(own):
             ends.append(_band(ax, own, "epoch", "test_error", role))
-    ax.axhline(level, color=HAIRLINE, linewidth=1)
-    ends.append(End("δ", HAIRLINE, level))
+    ends.append(level_line(ax, "δ", level))
     ax.set(xlabel="epoch", ylabel="test error (fraction)", xlim=(0, frame.epoch.max()))
     ax.set_ylim(0, 1.25 * max([level, *(end.height for end in ends)]))
     label_ends(ax, ends)

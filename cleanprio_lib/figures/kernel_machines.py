@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, WIDTH, End, label_ends
+from cleanprio_lib.figures.style import BAND, HAIRLINE, ROLES, WIDTH, End, label_ends, level_line
 
 ERRORS = ("test_error", "clean_error", "noisy_error")
 TOTALS = ("train_error", "test_error")
@@ -34,13 +34,12 @@ def errors_by_kernel(panels: Mapping[str, pd.DataFrame], *, level: float) -> Fig
         for ax, names in zip(axes[:, column], (TOTALS, SUBSETS), strict=True):
             _over_time(ax, later, names)
         axes[0, column].set_title(title, fontsize=12)
-        axes[0, column].axhline(level, color=HAIRLINE, linewidth=1)
+        noise_level = level_line(axes[0, column], "δ", level)
         axes[1, column].set_xlabel("time t")
     axes[0, 0].set(ylabel="error (fraction)", ylim=(0, max(0.55, 1.25 * level)))
     axes[1, 0].set(ylabel="error (fraction)", ylim=(0, 1.02))
     last = list(panels.values())[-1]
-    for ax, names, height in ((axes[0, -1], TOTALS, level), (axes[1, -1], SUBSETS, None)):
-        ends = _ends(last, names) + ([] if height is None else [End("δ", HAIRLINE, height)])
+    for ax, ends in ((axes[0, -1], [*_ends(last, TOTALS), noise_level]), (axes[1, -1], _ends(last, SUBSETS))):
         label_ends(ax, ends, height=2.4)
     return figure
 
@@ -61,11 +60,11 @@ def solved_errors(frame: pd.DataFrame, *, turn: float, level: float) -> Figure:
         )
         ax.plot(frame.time, frame[name], color=role.color, linestyle=role.linestyle)
         ax.plot(frame.time, frame[f"drawn_{name}"], "o", color=role.color, markersize=3.5)
-    ax.axhline(level, color=HAIRLINE, linewidth=1)
+    noise_level = level_line(ax, "δ", level)
     ax.axvline(turn, color=HAIRLINE, linewidth=1, linestyle=":")
     ax.set(xscale="log", xlim=(frame.time.min(), frame.time.max()), ylim=(0, 1), xlabel="time t")
     ax.set_ylabel("error (fraction)")
-    label_ends(ax, [*_ends(frame, ERRORS), End("δ", HAIRLINE, level)])
+    label_ends(ax, [*_ends(frame, ERRORS), noise_level])
     return figure
 
 

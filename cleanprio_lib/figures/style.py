@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.typing import ColorType
+from sklearn.isotonic import isotonic_regression
 
 from cleanprio_lib.lettering import in_mathtext
 
@@ -111,15 +111,26 @@ def svg(figure: Figure, *, salt: str) -> bytes:
 
 @dataclass(frozen=True)
 class End:
-    """The right end of a line: what to write there, in which colour, at which height of the axis."""
+    """The right end of a line: what to write there, in which colour, at which height of the axis.
+
+    The more firmly, the less does its name give way to others: a level's stands where its line is, of which
+    it is the only sign, before a curve's, which has the colour of its curve.
+    """
 
     label: str
     color: str
     height: float
+    firmness: float = 1.0
+
+
+def level_line(ax: Axes, label: str, height: float) -> End:
+    """A thin horizontal line; returns its end."""
+    ax.axhline(height, color=HAIRLINE, linewidth=1, zorder=0)
+    return End(label, HAIRLINE, height, firmness=20.0)
 
 
 def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> None:
-    """Write each line's name at its end, moved just so far that none covers another.
+    """Write each line's name at its end; where one would cover another, they move as little as they can.
 
     Args:
         ax: drawn on, its limits and its scale as they will be.
@@ -168,15 +179,22 @@ def logarithmic(ax: Axes, names: str) -> None:
 
 
 def _spread(ends: Sequence[tuple[End, float]], line: float = LINE_HEIGHT) -> list[tuple[End, float]]:
-    """Heights, in fractions of the axis, pushed up from below, then down from above, until all have room."""
+    """Heights, in fractions of the axis, at which all have room and the sum of squared moves is least.
+
+    Less the room that those below need, the heights of names in their order must not fall: what is looked for
+    is an isotonic regression.
+    """
+    if not ends:
+        return []
     placed = sorted(ends, key=lambda pair: pair[1])
-    room = [line * (end.label.count("\n") + 1) for end, _ in placed]
-    heights = [height for _, height in placed]
-    heights[:1] = [max(height, room[0] / 2) for height in heights[:1]]  # clear of the axis below
-    for below, above in pairwise(range(len(heights))):
-        heights[above] = max(heights[above], heights[below] + (room[below] + room[above]) / 2)
-    ceiling = 1.02
-    for index in reversed(range(len(heights))):
-        heights[index] = min(heights[index], ceiling - room[index] / 2)
-        ceiling = heights[index] - room[index] / 2
-    return [(end, height) for (end, _), height in zip(placed, heights, strict=True)]
+    room = line * np.array([end.label.count("\n") + 1 for end, _ in placed])
+    below = np.r_[0.0, np.cumsum((room[1:] + room[:-1]) / 2)]
+    highest = 1.02 - room[-1] / 2 - below[-1]
+    lowest = min(room[0] / 2, highest)  # clear of the axis below, if there is room
+    moved = isotonic_regression(
+        np.array([height for _, height in placed]) - below,
+        sample_weight=[end.firmness for end, _ in placed],
+        y_min=lowest,
+        y_max=highest,
+    )
+    return [(end, float(height)) for (end, _), height in zip(placed, moved + below, strict=True)]

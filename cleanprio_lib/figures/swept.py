@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cleanprio_lib.figures.epochs import Panel
-from cleanprio_lib.figures.style import BAND, HAIRLINE, SIZE, WIDTH, End, label_ends
+from cleanprio_lib.figures.style import BAND, HAIRLINE, SIZE, WIDTH, End, label_ends, level_line
 
 
 def over_values(
@@ -82,8 +82,7 @@ def _columns(ax: Axes, frame: pd.DataFrame, panel: Panel, x: str) -> list[End]:
 def _against(ax: Axes, panel: Panel) -> list[End]:
     ends = []
     for label, level in panel.levels.items():
-        ax.axhline(level, color=HAIRLINE, linewidth=1, zorder=0)
-        ends.append(End(label, HAIRLINE, level))
+        ends.append(level_line(ax, label, level))
     for label, curve in panel.curves.items():
         ax.plot(curve.index, curve, color=HAIRLINE, linewidth=1.5, linestyle=(0, (1, 1.5)), zorder=1)
         ends.append(End(label, HAIRLINE, float(curve.iloc[-1])))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from cleanprio_lib.figures.epochs import Panel, _short, lines, mark_stops, of_every_seed
-from cleanprio_lib.figures.style import HAIRLINE, WIDTH, End, label_ends, logarithmic
+from cleanprio_lib.figures.style import HAIRLINE, WIDTH, End, label_ends, level_line, logarithmic
 
 # From light to dark, so that they are told apart with any colour vision; no role has one of these.
 END_LABELS = 4  # values whose names find room at the ends of their curves
@@ -199,8 +199,7 @@ def _onward(curve: pd.DataFrame, x: str) -> pd.DataFrame:
 def _finish(ax: Axes, view: View, ends: list[End], *, height: float) -> None:
     logarithmic(ax, view.log)
     for label, level in view.levels.items():
-        ax.axhline(level, color=HAIRLINE, linewidth=1)
-        ends.append(End(label, HAIRLINE, level))
+        ends.append(level_line(ax, label, level))
     if view.curve is not None:
         ax.plot(view.curve.index, view.curve, color=HAIRLINE, linewidth=1.5, linestyle=(0, (1, 1.5)))
     ax.set(xlabel=view.x_label, ylabel=view.y_label, xlim=view.x_limits, ylim=view.y_limits)

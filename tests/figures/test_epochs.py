@@ -146,9 +146,9 @@ def test_levels_and_predictions_are_drawn_and_named(frame):
         assert line.is_dashed()
     assert all(line.get_color() == figures.epochs.HAIRLINE for line in (level, first, second))
     places = {text.get_text(): text.xy[1] for text in ax.texts}
-    assert places["one"] == pytest.approx(1.0 / 2)
-    assert places["I"] == pytest.approx(0.02 * 10 / 2)
-    assert places["II"] == pytest.approx(0.03 * 8 / 2, abs=2 * figures.LINE_HEIGHT)  # beside "I"
+    assert places["one"] == pytest.approx(1.0 / 2, abs=0.005)  # at its line, before others at theirs
+    assert (places["I"] + places["II"]) / 2 == pytest.approx((0.02 * 10 + 0.03 * 8) / 4)  # both moved as far
+    assert places["II"] - places["I"] == pytest.approx(figures.LINE_HEIGHT)
 
 
 def test_a_logarithmic_axis_has_no_epoch_0(frame):

@@ -2,6 +2,8 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
+from scipy.optimize import minimize
 
 from cleanprio_lib.figures import style
 
@@ -10,8 +12,55 @@ def test_labels_never_cover_each_other():
     ends = [(style.End("two\nlines", "k", 0.0), height) for height in (0.5, 0.51, 0.0, 0.99, 1.0)]
     heights = [height for _, height in style._spread(ends)]
     assert np.diff(heights).min() >= 2 * style.LINE_HEIGHT - 1e-12
-    np.testing.assert_allclose(heights[:2], [style.LINE_HEIGHT, 0.5])  # clear of the axis below
-    assert heights[-1] <= 1.02 - style.LINE_HEIGHT
+    assert heights[0] == pytest.approx(style.LINE_HEIGHT)  # clear of the axis below
+    np.testing.assert_allclose(np.mean(heights[1:3]), 0.505)  # each moved as far as the other
+    assert heights[-1] == pytest.approx(1.02 - style.LINE_HEIGHT)
+    assert style._spread([]) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_move_as_little_as_they_can(seed):
+    generator = np.random.default_rng(seed)
+    heights = np.sort(generator.random(6))
+    firm = generator.choice([1.0, 20.0], 6)
+    texts = generator.choice(["one", "two\nlines"], 6)
+    ends = [
+        (style.End(text, "k", 0.0, weight), height)
+        for text, weight, height in zip(texts, firm, heights, strict=True)
+    ]
+    room = 0.065 * np.where(texts == "one", 1, 2)
+    rules = [
+        {"type": "ineq", "fun": lambda y: np.diff(y) - (room[1:] + room[:-1]) / 2},
+        {"type": "ineq", "fun": lambda y: y[0] - room[0] / 2},
+        {"type": "ineq", "fun": lambda y: 1.02 - room[-1] / 2 - y[-1]},
+    ]
+    best = minimize(
+        lambda y: firm @ (y - heights) ** 2,
+        heights,
+        constraints=rules,
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
+    assert best.success
+    np.testing.assert_allclose([height for _, height in style._spread(ends)], best.x, atol=1e-4)
+
+
+def test_labels_without_room_stay_below_the_top():
+    ends = [(style.End("line", "k", 0.0), 0.5)] * 30
+    heights = [height for _, height in style._spread(ends)]
+    assert heights[-1] == pytest.approx(1.02 - style.LINE_HEIGHT / 2)
+    np.testing.assert_allclose(np.diff(heights), style.LINE_HEIGHT)
+
+
+def test_the_name_of_a_level_stands_at_its_line():
+    _, ax = plt.subplots()
+    ax.set_ylim(0, 1)
+    style.label_ends(ax, [style.End("curve", "k", 0.49), style.level_line(ax, "level", 0.5)])
+    places = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert places["level"] == pytest.approx(0.5, abs=0.005)
+    assert places["level"] - places["curve"] >= style.LINE_HEIGHT - 1e-12
+    (line,) = ax.lines
+    assert list(line.get_ydata()) == [0.5, 0.5]
+    plt.close()
 
 
 def test_subscripts_are_drawn_as_such(book_style):
