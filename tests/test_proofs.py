@@ -2295,8 +2295,8 @@ def test_a_ball():
 def test_two_numbers():
     """Step B.3: both products, the edge, the squared cosine of step 4.5.15, the angle of 45°, the library."""
     clean = said("B.3", r"-\langle G, G + Q\rangle")
-    noisy = said("B.3", r"-\langle Q, G + Q\rangle", {r"\epsilon": "first"})
-    assert written("B.3", r"$\epsilon < \sqrt{\alpha(1 -\alpha)}$", r"\alpha^2/(\alpha^2 + \epsilon^2)")
+    noisy = said("B.3", r"-\langle Q, G + Q\rangle", {r"\nu": "first"})
+    assert written("B.3", r"$\nu < \sqrt{\alpha(1 -\alpha)}$", r"\alpha^2/(\alpha^2 + \nu^2)")
     for G, Q in zip(random_arrows(200), random_arrows(200, seed=2) / 2, strict=True):
         square = G @ G
         best = -(Q @ G) / square

@@ -43,11 +43,11 @@ class NestedScales:
 
     Gradient flow on the squared loss as in `TwoScales`, with labels $y = \pm1$, but each class is made of
     equally large parts that are more alike inside than across. The kernel's eigenvalues are the three rates,
-    and with $s_x = 1 - e^{-xt}$ a sample of a part in which the fraction $p$ of the labels is wrong has
+    and with $u_x = 1 - e^{-xt}$ a sample of a part in which the fraction $p$ of the labels is wrong has
 
     $$\begin{aligned}
-    \hat y f_{clean} &= (1 - 2\delta)\,s_{class} - 2(p - \delta)\,s_{part} + 2p\,s_{own}, \\
-    \hat y f_{noisy} &= (1 - 2\delta)\,s_{class} - 2(p - \delta)\,s_{part} - 2(1 - p)\,s_{own},
+    \hat y f_{clean} &= (1 - 2\delta)\,u_{class} - 2(p - \delta)\,u_{part} + 2p\,u_{own}, \\
+    \hat y f_{noisy} &= (1 - 2\delta)\,u_{class} - 2(p - \delta)\,u_{part} - 2(1 - p)\,u_{own},
     \end{aligned}$$
 
     where $\delta$ is the fraction of wrong labels in the whole class.
