@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 SUBSCRIPT = re.compile(r"(?<![^\W_])([^\W\d_])_(?:\{([^{}]+)\}|([^\W_]+))")
+EQUALS = re.compile(r"(?<=[^\W_]) ([=≈]) (?=[−-]?\.?\d)")
 MARKUP = re.compile(r"(<code>.*?</code>|<[^>]*>)", re.DOTALL)
 SMALL = 11  # Font size of subscripts, in the picture's own pixels.
 DROP = 3
@@ -31,13 +32,18 @@ def in_html(text: str) -> str:
 
 
 def within_html(text: str) -> str:
-    """HTML in which subscripts are written as in `in_html`, but in code and tags."""
+    """HTML with subscripts as in `in_html` and "δ = 0.4" in one piece, but for code and tags."""
     return "".join(
         part
         if MARKUP.fullmatch(part)
-        else SUBSCRIPT.sub(lambda found: f"{found[1]}<sub>{found[2] or found[3]}</sub>", part)
+        else SUBSCRIPT.sub(lambda found: f"{found[1]}<sub>{found[2] or found[3]}</sub>", unbroken(part))
         for part in MARKUP.split(text)
     )
+
+
+def unbroken(text: str) -> str:
+    """Text in which "δ = 0.4" is never broken over two lines."""
+    return EQUALS.sub("\u00a0\\1\u00a0", text)
 
 
 def in_mathtext(text: str) -> str:

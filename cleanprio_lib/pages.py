@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from cleanprio_lib import experiments, figures, provenance
 from cleanprio_lib.claims import Judged, Measured
 from cleanprio_lib.data import Split
-from cleanprio_lib.lettering import in_html, within_html
+from cleanprio_lib.lettering import in_html, unbroken, within_html
 from cleanprio_lib.runs import Recorded, ranges
 
 POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d+)\b")
@@ -36,9 +36,10 @@ def found(markdown: str) -> None:
     """Show a sentence whose numbers were computed by the cell that calls this.
 
     Args:
-        markdown: text in Markdown, with mathematics between dollar signs; numbers get true minus signs.
+        markdown: text in Markdown, with mathematics between dollar signs; elsewhere numbers get true minus
+            signs, and "δ = 0.4" stays together.
     """
-    display(Markdown(with_minus(markdown)))
+    display(Markdown(typeset(markdown)))
 
 
 def banner(*splits: Split) -> None:
@@ -83,7 +84,8 @@ def answer(text: str, *, summary: str = "Compare with your guess") -> None:
         text: HTML.
         summary: what is seen before it is opened.
     """
-    display(HTML(f"<details class='answer'><summary>{html.escape(summary)}</summary><p>{text}</p></details>"))
+    question = html.escape(summary)
+    display(HTML(f"<details class='answer'><summary>{question}</summary><p>{unbroken(text)}</p></details>"))
 
 
 def describe(run: Recorded) -> str:
@@ -155,7 +157,7 @@ def _table(measured: Sequence[Measured]) -> str:
         return ""
     rows = "".join(
         f"<tr><th scope='row'>{in_html(number.quantity)}</th>"
-        f"<td>{with_minus(with_powers(in_html(number.needed)))}</td>"
+        f"<td>{typeset(with_powers(in_html(number.needed)))}</td>"
         f"<td>{_measured(number)}</td><td>{'yes' if number.agrees else 'no'}</td></tr>"
         for number in measured
     )
@@ -256,10 +258,11 @@ def number_text(value: float, digits: int = 4) -> str:
     return with_powers(f"{value:.{digits}g}").replace("-", "−") if math.isfinite(value) else "–"
 
 
-def with_minus(text: str) -> str:
-    """Text whose negative numbers have a true minus sign, but for code and mathematics."""
+def typeset(text: str) -> str:
+    """Text with true minus signs and "δ = 0.4" in one piece, but for code and mathematics."""
     return "".join(
-        part if VERBATIM.fullmatch(part) else NEGATIVE.sub("−", part) for part in VERBATIM.split(text)
+        part if VERBATIM.fullmatch(part) else unbroken(NEGATIVE.sub("−", part))
+        for part in VERBATIM.split(text)
     )
 
 

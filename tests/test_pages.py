@@ -203,7 +203,23 @@ def test_live_runs_say_their_images_classes_and_steps(stand_in, name, words):
 
 def test_minus_signs_are_true_but_in_code_and_mathematics():
     text = "from -0.5 to (-.25), 3-5, $x = -1$ and `f(-1)`: [-2, -3] - 4"
-    assert pages.with_minus(text) == "from −0.5 to (−.25), 3-5, $x = -1$ and `f(-1)`: [−2, −3] - 4"
+    assert pages.typeset(text) == "from −0.5 to (−.25), 3-5, $x = -1$ and `f(-1)`: [−2, −3] - 4"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("at δ = 0.4, x ≈ -.5", "at δ\u00a0=\u00a00.4, x\u00a0≈\u00a0−.5"),
+        ("$x = 1$ `x = 1` a = b", "$x = 1$ `x = 1` a = b"),
+    ],
+)
+def test_equations_stay_in_one_piece_but_in_code_and_mathematics(text, words):
+    assert pages.typeset(text) == words
+
+
+def test_captions_keep_equations_in_one_piece_but_in_tags(shown):
+    pages.show(plt.figure(), name="a", caption="at p = 1 <a title='x = 1'>x</a>", alt="c")
+    assert "<figcaption>at p\u00a0=\u00a01 <a title='x = 1'>x</a></figcaption>" in shown[0].data
 
 
 def test_captions_write_subscripts_but_in_code(shown):

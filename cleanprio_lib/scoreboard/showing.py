@@ -16,7 +16,7 @@ from cleanprio_lib import runs
 from cleanprio_lib.claims import VERDICTS, Measured
 from cleanprio_lib.claims.judging import HOLDS
 from cleanprio_lib.lettering import in_html
-from cleanprio_lib.pages import MARKS, number_text, with_minus, with_powers
+from cleanprio_lib.pages import MARKS, number_text, typeset, with_powers
 from cleanprio_lib.recordings import Recorded
 from cleanprio_lib.scoreboard.evidence import COMPUTED, NOTHING, PARTS, Row, parted
 from cleanprio_lib.scoreboard.files import schema
@@ -180,7 +180,7 @@ def _deciding(measured: Sequence[Measured]) -> Measured:
 def _number(number: Measured) -> str:
     mean, low, high = (number_text(value) for value in (number.mean, number.low, number.high))
     span = mean if mean == low == high else f"{mean} [{low}, {high}]"
-    needed = with_minus(with_powers(in_html(number.needed)))
+    needed = typeset(with_powers(in_html(number.needed)))
     mark = "✓" if number.agrees else "✗"
     said = "agrees" if number.agrees else "does not agree"
     return (
