@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Two processes with a thread each: on two cores twice two threads would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -29,9 +31,9 @@ test: $(READY) ## test all that is promised: style, types, pairs, library, noteb
 	$(PY) -m tools.pairs --check
 	$(PY) -m tools.assignments --check
 	$(PY) -m tools.picture --check
-	$(PY) -m pytest -n 2 --ignore=tests/book
+	$(PYTEST) --ignore=tests/book
 	$(MAKE) book
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/book
+	$(PYTEST) --dist loadfile --no-loadscope-reorder tests/book
 
 bench: $(READY) ## run every benchmark
 	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) "$$file"; done

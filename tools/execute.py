@@ -198,9 +198,15 @@ def run_nbmake(paths: list[Path], data: dict[str, Any]) -> int:
     settings = ["-c", os.devnull, f"--rootdir={paths[0].parent}", "-p", "no:cacheprovider"]
     loudness = ["-v", "--no-header", "--show-capture=no"]
     nbmake = ["--nbmake", "--overwrite", f"--nbmake-timeout={TIMEOUT_SECONDS}"]
-    workers = ["-n", str(WORKERS)] if len(paths) > 1 else []
+    count = min(WORKERS, len(paths))
+    workers = ["-n", str(count)] if count > 1 else []
     command = [sys.executable, "-m", "pytest", *settings, *loudness, *nbmake, *workers, *map(str, paths)]
-    return subprocess.run(command, env=page_environment(data), check=False).returncode
+    return subprocess.run(command, env=threads(count) | page_environment(data), check=False).returncode
+
+
+def threads(workers: int) -> dict[str, str]:
+    """The variable by which so many processes share the cores: threads beyond them would wait."""
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
 
 
 def page_environment(data: dict[str, Any]) -> dict[str, str]:

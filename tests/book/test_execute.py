@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,23 @@ def test_pages_run_elsewhere_find_the_same_data(monkeypatch: pytest.MonkeyPatch)
     assert variables["CLEANPRIO_DATA"] == "/some/data"
     assert variables["CLEANPRIO_ORIGIN"] == "mnist=stand-in,cifar10=folder"
     assert "CLEANPRIO_ORIGIN" not in execute.page_environment({})
+
+
+def test_pages_that_run_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    environments = []
+
+    def run(command: list[str], *, env: dict[str, str], check: bool) -> subprocess.CompletedProcess[str]:
+        environments.append(env)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(execute.subprocess, "run", run)
+    monkeypatch.setattr(execute.os, "cpu_count", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for pages in (1, 2, 17):
+        execute.run_nbmake([Path("x.ipynb")] * pages, {})
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")  # as one who knows better has said
+    execute.run_nbmake([Path("x.ipynb")] * 17, {})
+    assert [each["OMP_NUM_THREADS"] for each in environments] == ["6", "3", "3", "5"]
 
 
 def test_a_notebook_passed_only_if_every_cell_was_run() -> None:
