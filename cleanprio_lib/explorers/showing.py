@@ -18,7 +18,7 @@ from cleanprio_lib.explorers import drawing, marks, tables
 from cleanprio_lib.explorers.axes import WIDTH, Axes, Frame, frame, spines
 from cleanprio_lib.explorers.marks import Label, Picture
 from cleanprio_lib.explorers.sliders import Slider, control, start_of, texts
-from cleanprio_lib.lettering import in_html, plain
+from cleanprio_lib.lettering import in_html, plain, unbroken
 
 MOST_STATES = 3000
 MOST_BYTES = 150_000
@@ -173,7 +173,7 @@ def _page(explorer: _Explorer) -> str:
         f'<p class="explorer-words" aria-live="polite">{_said(words, explorer.start)}</p></div></div>'
         f'<script type="application/json">{_json(table)}</script>'
         f"<script>{_file('explorer.js').replace('@name@', name)}</script>"
-        f"<figcaption>{explorer.caption}</figcaption></figure>"
+        f"<figcaption>{unbroken(explorer.caption)}</figcaption></figure>"
     )
     _check_size(page, columns, words, explorer)
     return page

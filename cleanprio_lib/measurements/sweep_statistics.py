@@ -104,19 +104,22 @@ def _halfway(own: pd.DataFrame) -> float:
     return float(np.interp(0.5, there, own.epoch)) if there.iloc[-1] >= 0.5 else np.nan
 
 
-def clean_priority(cells: pd.DataFrame) -> pd.Series:
-    """Which cells of `turning_points` show clean priority, as the captions of figures 12 and 13 have it.
+def clean_priority(cells: pd.DataFrame) -> pd.DataFrame:
+    """What cells of `turning_points` show of clean priority, as the captions of figures 12 and 13 have it.
 
-    Up to the stop the clean residual falls (its rank correlation with time is below −0.7), and at the stop
-    the noisy residual is larger than at the start, the noisy error above one half and the test error below
-    the noise level, above which the former ends.
+    Returns:
+        In the same rows, whether up to the stop the clean residual falls (its rank correlation with time is
+        below −0.7), and whether at the stop the noisy residual is larger than at the start, the noisy error
+        above one half, and the test error below the noise level and below where it ends.
     """
-    return (
-        (cells.clean_trend < -0.7)
-        & (cells.noisy_residual > cells.start_noisy_residual)
-        & (cells.noisy_error > FITTED)
-        & (cells.test_error < cells.delta)
-        & (cells.final_test_error > cells.test_error)
+    return pd.DataFrame(
+        {
+            "the clean residual falls": cells.clean_trend < -0.7,
+            "the noisy residual rises": cells.noisy_residual > cells.start_noisy_residual,
+            "the noisy error is above one half": cells.noisy_error > FITTED,
+            "the test error is below δ": cells.test_error < cells.delta,
+            "the test error is below where it ends": cells.final_test_error > cells.test_error,
+        }
     )
 
 

@@ -74,20 +74,24 @@ def test_wrong_labels_that_are_never_half_learnt_have_no_such_epoch(frame):
 
 
 @pytest.mark.parametrize(
-    ("column", "value"),
+    ("column", "value", "words"),
     [
-        ("clean_trend", -0.7),
-        ("noisy_residual", 0.5),
-        ("noisy_error", 0.5),
-        ("test_error", 0.4),
-        ("final_test_error", 0.1),
+        ("clean_trend", -0.7, "the clean residual falls"),
+        ("noisy_residual", 0.5, "the noisy residual rises"),
+        ("noisy_error", 0.5, "the noisy error is above one half"),
+        ("test_error", 0.4, "the test error is below δ"),
+        ("final_test_error", 0.1, "the test error is below where it ends"),
     ],
 )
-def test_clean_priority_is_lost_by_any_one_number_of_a_cell(frame, column, value):
+def test_clean_priority_is_lost_by_any_one_number_of_a_cell(frame, column, value, words):
     cells = turning_points(frame, "width")
-    assert clean_priority(cells).all()
+    assert clean_priority(cells).all(axis=None)
     cells.loc[(16, 0), column] = value
-    assert clean_priority(cells).tolist() == [False, True, True, True]
+    shown = clean_priority(cells)
+    assert shown.all(axis=1).tolist() == [False, True, True, True]
+    assert shown.columns[~shown.all()].tolist() == [words] + (
+        ["the test error is below where it ends"] if column == "test_error" else []
+    )
 
 
 def recorded(frame, settings):
