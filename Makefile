@@ -27,7 +27,7 @@ book: $(READY) ## execute what has changed, build the pages, check them, say wha
 test: $(READY) ## test all that is promised: style, types, pairs, library, notebooks, built pages
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy
+	MYPY_NUM_WORKERS=2 $(PY) -m mypy
 	$(PY) -m tools.pairs --check
 	$(PY) -m tools.assignments --check
 	$(PY) -m tools.picture --check
