@@ -17,12 +17,12 @@ from cleanprio_lib.checks import checking, given
 from cleanprio_lib.checks.checking import NOT_WRITTEN, Assignment, Check, Question, judged, run, score
 from cleanprio_lib.grading.grader import hidden_checks
 from cleanprio_lib.grading.submissions import Cell, Submission, read
+from tests.solutions import SOURCES, solution
 from tools import assignments
 from tools.book import Book
 from tools.references import Index
 
 BOOK = Book()
-SOURCES = assignments.sources(BOOK)
 NUMBERS = sorted(SOURCES)
 NOTHING = Index({}, {}, {})
 
@@ -224,7 +224,7 @@ def test_an_unsolved_notebook_stops_only_where_a_function_is_missing(number, tmp
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_solution_runs_from_top_to_bottom(number, tmp_path, monkeypatch):
     monkeypatch.setenv("CLEANPRIO_ORIGIN", "stand-in")
-    notebook = assignments.solution_notebook(SOURCES[number])
+    notebook = solution(number)
     run_all(notebook, tmp_path)
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     assert [output.evalue for output in outputs if output.output_type == "error"] == []

@@ -11,24 +11,17 @@ import pytest
 from cleanprio_lib import checks
 from cleanprio_lib.grading import grade, grader
 from tests.grading.toy import notebook, table
+from tests.solutions import SOURCES, solution
 from tools import assignments
 from tools.book import Book
 
 BOOK = Book()
-SOURCES = assignments.sources(BOOK)
 NUMBERS = sorted(checks.ASSIGNMENTS)
-
-
-# A smaller training of assignment 4, run at its full size in tests/test_assignments.py.
-SIZES = "(700, 300, 18, 32)", "(400, 60, 4, 32)"
 
 
 def hand_in(folder, number):
     """The solution as a student would hand it in, and the student notebook as it was given out."""
-    solved = assignments.solution_notebook(SOURCES[number])
-    if number == 4:
-        (cell,) = [cell for cell in solved.cells if SIZES[0] in cell.source]
-        cell.source = cell.source.replace(*SIZES)
+    solved = solution(number)
     colab = "%matplotlib inline\n!pip install nothing\nfrom google.colab import drive"
     solved.cells.insert(0, nbformat.v4.new_code_cell(colab))
     nbformat.write(solved, folder / "solver_1_10_work.ipynb")
