@@ -133,7 +133,7 @@ def card(judged: Judged) -> None:
             f'<section class="claim-card" id="claim-{claim.id}" aria-label="Claim {claim.id}" '
             f'style="{_CARD}">'
             f"<p><strong>Claim <code>{claim.id}</code></strong> ({in_html(claim.where)}): "
-            f"{in_html(claim.statement)}</p>"
+            f"{typeset(in_html(claim.statement))}</p>"
             f"<p><strong>{MARKS[judged.verdict]} {judged.verdict.capitalize()}</strong>{because}</p>"
             f"{_numbers(judged.measured)}{_evidence(judged)}</section>"
         )
@@ -156,7 +156,7 @@ def _table(measured: Sequence[Measured]) -> str:
     if not measured:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{in_html(number.quantity)}</th>"
+        f"<tr><th scope='row'>{typeset(in_html(number.quantity))}</th>"
         f"<td>{typeset(with_powers(in_html(number.needed)))}</td>"
         f"<td>{_measured(number)}</td><td>{'yes' if number.agrees else 'no'}</td></tr>"
         for number in measured
