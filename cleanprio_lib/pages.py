@@ -91,7 +91,9 @@ def answer(text: str, *, summary: str = "Compare with your guess") -> None:
 def describe(run: Recorded) -> str:
     """What a caption says of a recorded run: scale, data, sizes, epochs, seeds, machine."""
     setting = _setting(run.settings, run.source)
-    return f"Recorded at {run.scale} scale: {setting}, {_seeds(run.seeds)}, on a {run.devices}."
+    counts = {sum(cell.value == value for cell in run.cells) for value in run.values}
+    seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else _seeds(run.seeds)
+    return f"Recorded at {run.scale} scale: {setting}, {seeds}, on a {run.devices}."
 
 
 def describe_live(name: str, scale: str, split: Split | None, *, seeds: Sequence[int]) -> str:

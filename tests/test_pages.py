@@ -180,6 +180,15 @@ def test_recorded_runs_say_their_images_classes_and_steps(facts, words):
     assert pages.describe(_run(**facts)).startswith(f"Recorded at laptop scale: {words}, which is ")
 
 
+def test_a_grid_with_more_seeds_at_some_values_says_so():
+    facts = {"settings": {"swept": "level"}, "data": {"source": "MNIST"}}
+    cells = [{"level": level, "seed": seed, "device": "PC"} for level, seed in ((0.1, 0), (0.1, 1), (0.2, 0))]
+    run = Recorded("fig-13-noise", "laptop", pd.DataFrame(), {**facts, "cells": cells}, True)
+    assert pages.describe(run) == "Recorded at laptop scale: MNIST, 1 to 2 seeds, on a PC."
+    run = Recorded("fig-13-noise", "laptop", pd.DataFrame(), {**facts, "cells": cells[::2]}, True)
+    assert ", one seed, which is" in pages.describe(run)
+
+
 def test_recorded_measurements_without_training_say_their_data(stand_in):
     facts = {
         "settings": {"classes": [7, 9], "training_batch": 256},
