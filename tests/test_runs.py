@@ -216,7 +216,10 @@ def test_committed_runs_are_intact_and_current():
         facts = json.loads(path.read_text())
         recorded = runs.load(facts["name"], facts["scale"])
         assert recorded.intact, path
-        assert sorted(recorded.frame.seed.unique()) == recorded.seeds
+        values = recorded.frame[recorded.swept] if recorded.swept else [None] * len(recorded.frame)
+        found = set(map(runs.Cell, recorded.frame.seed, values))
+        assert found == set(recorded.cells)
+        assert recorded.seeds, f"{path}: no seed has every value"
         settings = json.loads(
             json.dumps(experiments.as_dict(experiments.settings_of(recorded.name, recorded.scale)))
         )
