@@ -17,7 +17,7 @@ from cleanprio_lib.checks import checking, given
 from cleanprio_lib.checks.checking import NOT_WRITTEN, Assignment, Check, Question, judged, run, score
 from cleanprio_lib.grading.grader import hidden_checks
 from cleanprio_lib.grading.submissions import Cell, Submission, read
-from tests.solutions import SOURCES, solution
+from tests.solutions import SOURCES
 from tools import assignments
 from tools.book import Book
 from tools.references import Index
@@ -218,18 +218,6 @@ def test_an_unsolved_notebook_stops_only_where_a_function_is_missing(number, tmp
         if "checks.check(" in cell.source:
             assert NOT_WRITTEN in said
             assert not any(output.output_type == "error" for output in cell.outputs)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_solution_runs_from_top_to_bottom(number, tmp_path, monkeypatch):
-    monkeypatch.setenv("CLEANPRIO_ORIGIN", "stand-in")
-    notebook = solution(number)
-    run_all(notebook, tmp_path)
-    outputs = [output for cell in code(notebook) for output in cell.outputs]
-    assert [output.evalue for output in outputs if output.output_type == "error"] == []
-    assert "✗" not in "".join(output.get("text", "") for output in outputs)
-    assert any("image/png" in output.get("data", {}) for output in code(notebook)[-1].outputs)
 
 
 def run_all(notebook, folder):

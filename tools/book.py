@@ -68,6 +68,11 @@ class Book:
         return self.root / "_build"
 
     @property
+    def stage(self) -> Path:
+        """Where pages are run; it may be deleted."""
+        return self.root / ".exec"
+
+    @property
     def html(self) -> Path:
         """The built pages."""
         return self.build / "html"

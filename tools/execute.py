@@ -7,6 +7,9 @@ cache from which the build takes it (so that the build runs nothing). A page who
 run again. The cache cannot see what that code calls, so all pages are run anew when the library, the pins,
 the recorded runs or the data have changed.
 
+Pages run as they do in Colab: each alone in a folder, with a copy of the library installed from its wheel,
+not with the checkout. What a student would miss there is missed here.
+
 How the data is had is settled once, before any page runs, and passed on in CLEANPRIO_ORIGIN: ten pages shall
 not wait ten times for a server that does not answer. `_build/provenance.json` says how the data was had, how
 long each page took and with which versions.
@@ -60,9 +63,14 @@ def execute(book: Book) -> int:
     status = 0
     if todo:
         stage = write_stage(book, todo)
-        status = run_nbmake(list(stage.values()), provenance["data"])
+        environment = page_environment(provenance["data"]) | install_library(book)
+        status = run_nbmake(book, list(stage.values()), environment)
         for page, path in stage.items():
-            keep_results(cache, page, path, provenance)
+            if left := left_behind(path):
+                print(f"{page} leaves files behind: {', '.join(left)}", flush=True)
+                status = 1
+            else:
+                keep_results(cache, page, path, provenance)
     write_json(book.provenance, provenance)
     return status
 
@@ -182,26 +190,41 @@ def keep_results(cache: JupyterCacheAbstract, page: str, path: Path, provenance:
 
 
 def write_stage(book: Book, notebooks: dict[str, NotebookNode]) -> dict[str, Path]:
-    """Write notebooks below `.exec` (nbmake takes no path with `_build` in it); where each one is."""
-    stage = book.root / ".exec"
-    rmtree(stage, ignore_errors=True)
-    paths = {page: stage / f"{page}.ipynb" for page in notebooks}
+    """Write each notebook alone into a folder below `.exec` (nbmake takes no path with `_build` in it)."""
+    rmtree(book.stage, ignore_errors=True)
+    paths = {page: book.stage / page / f"{Path(page).name}.ipynb" for page in notebooks}
     for page, path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True)
         nbformat.write(notebooks[page], path)
     return paths
 
 
-def run_nbmake(paths: list[Path], data: dict[str, Any]) -> int:
+def install_library(book: Book) -> dict[str, str]:
+    """Install the library below `.exec`; the variable by which Python finds it before the checkout's."""
+    if not (book.root / "pyproject.toml").exists():  # a test's small book has no library of its own
+        return {}
+    folder = book.stage / "library"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    where = ["--no-deps", "--no-build-isolation", "--target", str(folder), str(book.root)]
+    subprocess.run([*pip, *where], check=True)
+    return {"PYTHONPATH": str(folder)}
+
+
+def left_behind(notebook: Path) -> list[str]:
+    """Names of what there is beside a notebook that was written alone into its folder."""
+    return sorted(path.name for path in notebook.parent.iterdir() if path != notebook)
+
+
+def run_nbmake(book: Book, paths: list[Path], environment: dict[str, str]) -> int:
     """Run notebooks in place; pytest's exit status. A failing cell is shown with its traceback."""
     # An empty settings file: the project's own are for its tests.
-    settings = ["-c", os.devnull, f"--rootdir={paths[0].parent}", "-p", "no:cacheprovider"]
+    settings = ["-c", os.devnull, f"--rootdir={book.stage}", "-p", "no:cacheprovider"]
     loudness = ["-v", "--no-header", "--show-capture=no"]
     nbmake = ["--nbmake", "--overwrite", f"--nbmake-timeout={TIMEOUT_SECONDS}"]
     count = min(WORKERS, len(paths))
     workers = ["-n", str(count)] if count > 1 else []
     command = [sys.executable, "-m", "pytest", *settings, *loudness, *nbmake, *workers, *map(str, paths)]
-    return subprocess.run(command, env=threads(count) | page_environment(data), check=False).returncode
+    return subprocess.run(command, env=threads(count) | environment, check=False).returncode
 
 
 def threads(workers: int) -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 import axe_playwright_python
 
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
-# Only what is wrong, without fetching style sheets, which are in the page already.
-AXE_RUN = "axe.run({ resultTypes: ['violations'], preload: false }).then(result => result.violations)"
+FIND_VIOLATIONS = Path(__file__).with_name("violations.js").read_text(encoding="utf-8")
+SAME_LOOKS = 5
 ELSEWHERE = re.compile(r"^(?!file:|data:|blob:)")
 
 
@@ -56,8 +56,13 @@ def windows(browser: Any) -> Iterator[Callable[..., Any]]:
         ).new_page()
 
 
-def violations(page: Any) -> list[tuple[str, str]]:
-    """What makes a page hard to use for some: the rule, and the beginning of the element that breaks it."""
+def violations(page: Any, *, contrast: bool = True) -> list[tuple[str, str]]:
+    """What makes a page hard to use for some: the rule, and the beginning of the element that breaks it.
+
+    Args:
+        page: of the browser.
+        contrast: whether to measure that of the text, too.
+    """
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(AXE_RUN)
+    found = page.evaluate(FIND_VIOLATIONS, {"contrast": contrast, "sameLooks": SAME_LOOKS})
     return [(rule["id"], node["html"][:120]) for rule in found for node in rule["nodes"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from browsing import Seen, violations, windows
+from browsing import SAME_LOOKS, Seen, violations, windows
 
 pytestmark = pytest.mark.browser
 
@@ -51,6 +51,30 @@ def test_what_makes_a_page_hard_to_use_is_found(browser: Any) -> None:
         assert violations(page) == []
         page.set_content(FAULTLESS.replace("<h1>", "<img src='data:,' id='bare'><h1>"))
         assert violations(page) == [("image-alt", '<img src="data:," id="bare">')]
+
+
+def test_contrast_is_measured_on_request_and_formulas_are_put_back(browser: Any) -> None:
+    pale = "<h1 style='color: #eee'>Pale</h1><mjx-math><mjx-mi></mjx-mi><!-- x --></mjx-math>"
+    with windows(browser) as window:
+        page = window()
+        page.set_content(FAULTLESS.replace("<h1>H</h1>", pale))
+        before = page.content()
+        assert [rule for rule, _ in violations(page)] == ["color-contrast"]
+        assert violations(page, contrast=False) == []
+        assert page.content() == before
+
+
+def test_contrast_is_measured_of_all_that_differs_in_looks(browser: Any) -> None:
+    """However many pieces of text look the same, one on another ground or in another colour is found."""
+    same, paler = "<p>readable</p>" * 20, "<p style='color: #ccc'>paler</p>" * 20
+    ground = f"<div style='background: #333'>{same}</div>"
+    with windows(browser) as window:
+        page = window()
+        page.set_content(FAULTLESS.replace("<h1>H</h1>", f"<h1>H</h1>{same}"))
+        assert violations(page) == []
+        for unreadable in (ground, paler):
+            page.set_content(FAULTLESS.replace("<h1>H</h1>", f"<h1>H</h1>{same}{unreadable}"))
+            assert [rule for rule, _ in violations(page)] == ["color-contrast"] * SAME_LOOKS
 
 
 def test_settings_are_each_windows_own_and_motion_is_reduced(browser: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from small_book import MakeBook, code_cell, notebook_page
 
 from tools import build, check_site, execute
-from tools.book import Book
+from tools.book import ROOT, Book
 
 STAND_IN = {"source": "made up", "origin": "stand-in", "sha256": {}, "sentence": "A stand-in was used."}
 
@@ -216,10 +218,33 @@ def test_pages_that_run_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(execute.os, "cpu_count", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for pages in (1, 2, 17):
-        execute.run_nbmake([Path("x.ipynb")] * pages, {})
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")  # as one who knows better has said
-    execute.run_nbmake([Path("x.ipynb")] * 17, {})
+        execute.run_nbmake(Book(), [Path("x.ipynb")] * pages, {})
+    # As one who knows better has said.
+    execute.run_nbmake(Book(), [Path("x.ipynb")] * 17, {"OMP_NUM_THREADS": "5"})
     assert [each["OMP_NUM_THREADS"] for each in environments] == ["6", "3", "3", "5"]
+
+
+def test_pages_use_an_installed_library_and_its_recorded_runs(tmp_path: Path) -> None:
+    for name in ("cleanprio_lib", "book", "pyproject.toml", "README.md", "LICENSE"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    book = Book(tmp_path)
+    variables = os.environ | execute.install_library(book)
+    asked = "from cleanprio_lib import runs; print(runs.__file__, runs.recorded_folder(), sep='\\n')"
+    command = [sys.executable, "-c", asked]
+    told = subprocess.check_output(command, cwd=book.stage, env=variables, text=True)
+    home = book.stage / "library" / "cleanprio_lib"
+    assert told.splitlines() == [str(home / "runs.py"), str(home / "recorded")]
+
+
+@pytest.mark.slow
+def test_a_page_that_leaves_files_behind_is_told_and_not_kept(
+    make_book: MakeBook, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = 'from pathlib import Path\nPath("left.csv").write_text("")'
+    book = make_book({"01-a": notebook_page(f"# A\n\n{code_cell(code)}")})
+    for _ in range(2):
+        assert execute.execute(book) == 1
+        assert "book/01-a leaves files behind: left.csv" in capfd.readouterr().out
 
 
 def test_a_notebook_passed_only_if_every_cell_was_run() -> None:
