@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 SUBSCRIPT = re.compile(r"(?<![^\W_])([^\W\d_])_(?:\{([^{}]+)\}|([^\W_]+))")
 EQUALS = re.compile(r"(?<=[^\W_]) ([=≈]) (?=[−-]?\.?\d)")
+BETWEEN_NUMBERS = re.compile(r"(?<=\d) ([±×]) (?=\.?\d)")
+BRACKET = re.compile(r"\([^() ]{1,4} [−+/=] [^() ]{1,4}\)")
 MARKUP = re.compile(r"(<code>.*?</code>|<[^>]*>)", re.DOTALL)
 SMALL = 11  # Font size of subscripts, in the picture's own pixels.
 DROP = 3
@@ -42,8 +44,10 @@ def within_html(text: str) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Text in which "δ = 0.4" is never broken over two lines."""
-    return EQUALS.sub("\u00a0\\1\u00a0", text)
+    """Text in which "δ = 0.4", "15 ± 2", "2 × 10⁻⁸" and "(1 − δ)" are never broken over two lines."""
+    for operation in (EQUALS, BETWEEN_NUMBERS):
+        text = operation.sub("\u00a0\\1\u00a0", text)
+    return BRACKET.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
 
 
 def in_mathtext(text: str) -> str:

@@ -158,7 +158,7 @@ def _table(measured: Sequence[Measured]) -> str:
     if not measured:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{typeset(in_html(number.quantity))}</th>"
+        f"<tr><th scope='row'>{typeset(in_html(number.quantity))}{' (a premise)' * number.premise}</th>"
         f"<td>{typeset(with_powers(in_html(number.needed)))}</td>"
         f"<td>{_measured(number)}</td><td>{'yes' if number.agrees else 'no'}</td></tr>"
         for number in measured
@@ -172,7 +172,7 @@ def _table(measured: Sequence[Measured]) -> str:
 
 def _measured(number: Measured) -> str:
     """Mean and range, the latter where it is one."""
-    mean, low, high = (number_text(value) for value in (number.mean, number.low, number.high))
+    mean, low, high = (unbroken(number_text(value)) for value in (number.mean, number.low, number.high))
     return mean if low == high == mean else f"{mean} <span class='interval'>[{low}, {high}]</span>"
 
 
@@ -240,19 +240,37 @@ def _merged(values: Sequence[str]) -> str:
 def _flat(settings: Any) -> dict[str, str]:
     """Settings by name, options of the net and of the training among them, as text."""
     values = experiments.as_dict(settings)
-    inner = {**dict(values.pop("net", ())), **values.pop("training", {})}
+    problem = values.pop("problem", {})
     name, swept = experiments.swept(settings)
-    values = {**values, **inner, **({f"swept: {name}": swept} if name else {})}
     values.pop("swept", None)
-    return {key: _in_words(value) for key, value in values.items()}
+    chosen = {
+        **{f"problem: {key}": value for key, value in _with_inner(problem).items()},
+        **_with_inner(values),
+        **({f"swept: {name}": swept} if name else {}),
+    }
+    return {key: _in_words(value) for key, value in chosen.items()}
 
 
-def _in_words(value: Any, separator: str = ", ") -> str:
+def _with_inner(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the options of net and training beside the others."""
+    outer = {key: value for key, value in values.items() if key not in {"net", "training"}}
+    return {**outer, **dict(values.get("net", ())), **values.get("training", {})}
+
+
+def _in_words(value: Any) -> str:
+    """A setting as text; of several choices, one that names nothing is that of all."""
     if isinstance(value, list | tuple):
-        return separator.join(_in_words(one, " ") for one in value)
+        parts = [_of_choice(one) if isinstance(one, list | tuple) else _in_words(one) for one in value]
+        return ("; " if any(", " in part for part in parts) else ", ").join(parts)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return format(value, "," if isinstance(value, int) else "g" if isinstance(value, float) else "")
+    return format(value, "," if isinstance(value, int) else ",g" if isinstance(value, float) else "")
+
+
+def _of_choice(parts: Sequence[Any]) -> str:
+    """One of several choices that have parts: "relu 2", "7, 9"."""
+    named = any(isinstance(part, str) for part in parts)
+    return (" " if named else ", ").join(_in_words(part) for part in parts) or "all"
 
 
 def number_text(value: float, digits: int = 4) -> str:

@@ -108,7 +108,13 @@ def test_a_card_writes_numbers_as_people_do(shown):
 
     pages.card(judge(replace(CLAIMS["fig-1"], measure=measure), _run()))
     assert "<td>below 10⁻⁵ or −10³</td>" in shown[0].data
-    assert "<td>4.52 × 10⁻⁸ <span class='interval'>[−10⁻⁸, 174.8]</span></td>" in shown[0].data
+    assert "<td>4.52\u00a0×\u00a010⁻⁸ <span class='interval'>[−10⁻⁸, 174.8]</span></td>" in shown[0].data
+
+
+def test_a_card_says_which_numbers_are_premises(shown):
+    numbers = [replace(Measured(f"q{i}", 1, 1, 1, "1", True), premise=i == 1) for i in range(2)]
+    pages.card(judge(replace(CLAIMS["fig-1"], measure=lambda run: tuple(numbers)), _run()))
+    assert re.findall(r"row'>(.*?)</th>", shown[0].data) == ["q0", "q1 (a premise)"]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +226,11 @@ def test_minus_signs_are_true_but_in_code_and_mathematics():
     [
         ("at δ = 0.4, x ≈ -.5", "at δ\u00a0=\u00a00.4, x\u00a0≈\u00a0−.5"),
         ("$x = 1$ `x = 1` a = b", "$x = 1$ `x = 1` a = b"),
+        ("15 ± 2 of 2 × 10⁻⁸", "15\u00a0±\u00a02 of 2\u00a0×\u00a010⁻⁸"),
+        (
+            "(1 − δ)/δ and (C − 1)(1 − α_t), (a longer − sum)",
+            "(1\u00a0−\u00a0δ)/δ and (C\u00a0−\u00a01)(1\u00a0−\u00a0α_t), (a longer − sum)",
+        ),
     ],
 )
 def test_equations_stay_in_one_piece_but_in_code_and_mathematics(text, words):
@@ -272,6 +283,10 @@ def test_settings_show_every_scale_and_what_was_chosen(shown):
 def test_nested_settings_are_told_apart(shown):
     pages.settings(experiments.EXPERIMENTS["fig-02-derivative-angles"])
     assert "<td colspan=3>relu 2, relu 3, relu 5, linear 2, linear 3, linear 5</td>" in shown[0].data
+    pages.settings(experiments.EXPERIMENTS["beyond-departure"], experiments.EXPERIMENTS["practice-methods"])
+    assert "<td colspan=3>0, 1; 7, 9; all</td>" in shown[1].data
+    rows = _rows(shown[2].data)
+    assert (rows["momentum"], rows["problem: momentum"]) == (["0.7"] * 3, ["0"] * 3)
 
 
 @pytest.mark.parametrize("name", experiments.EXPERIMENTS)

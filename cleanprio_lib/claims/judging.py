@@ -129,7 +129,7 @@ def _why_no_evidence(run: Recorded) -> str:
     if run.on_stand_in:
         return "recorded on stand-in data only"
     if run.scale == "quick":
-        return "recorded at quick scale only"
+        return f"{run.name} is recorded at quick scale only"
     seeds = run.frame.seed.nunique()
     return f"{seeds} of at least {EVIDENCE} seeds recorded so far" if seeds < EVIDENCE else ""
 

@@ -134,7 +134,7 @@ EXPERIMENTS = (
         "thm-4.5-narrow",
         "Theorem 4.5: gradient descent on a narrow net, output centred",
         chosen=(
-            "A theorem with no experiment of its own. Two layers in the paper's parametrization, trained "
+            "A theorem with no experiment of its own. Two layers in the paper's parametrisation, trained "
             "by gradient descent on 2,000 images; the output begins at one half because a twin is taken "
             "away."
         ),

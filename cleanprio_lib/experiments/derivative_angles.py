@@ -11,8 +11,8 @@ EXPERIMENTS = (
         "Figure 2: angle between derivatives over angle between inputs, six nets",
         chosen=(
             "The axis runs from 0 to 180 degrees, since the other half of the circle repeats it. One net "
-            "of the paper became 20, whose band is shown; gains, biases and input scaling are none, as in"
-            " the theorem."
+            "of the paper became 20, whose band is shown; there are no gains, no biases and no input "
+            "scaling, as in the theorem."
         ),
         paper=derivative_angles.CircleSettings(),
         measure=derivative_angles.on_circle,

@@ -45,7 +45,7 @@ def regrets(table: pd.DataFrame, *, rules: Mapping[str, str], problems: Mapping[
         problems: what to call each problem, at most four.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 1.1 + ROW * len(rules)))
-    offsets = np.linspace(0.16, -0.16, len(problems))
+    offsets = np.linspace(0.08, -0.24, len(problems))
     for row, rule in enumerate(rules):
         for problem, role, marker, offset in zip(problems, PROBLEMS, MARKERS, offsets, strict=False):
             own = table[(table.rule == rule) & (table.problem == problem)].regret
@@ -69,7 +69,7 @@ def regrets(table: pd.DataFrame, *, rules: Mapping[str, str], problems: Mapping[
     largest = max(0.05, 1.08 * float(table.regret.max()))
     # A square-root axis: what tells good rules apart is near 0.
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set(ylim=(-0.4, len(rules) - 0.45), yticks=[], xlim=(0, largest))
+    ax.set(ylim=(-0.45, len(rules) - 0.45), yticks=[], xlim=(0, largest))
     ax.set_xticks(
         [tick for tick in TICKS if tick <= largest], [f"{tick:g}" for tick in TICKS if tick <= largest]
     )

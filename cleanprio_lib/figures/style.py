@@ -134,13 +134,14 @@ def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> Non
 
     Args:
         ax: drawn on, its limits and its scale as they will be.
-        ends: of the lines.
+        ends: of the lines; those without a name take no room.
         height: of the panel, inches.
     """
     scale = ax.yaxis.get_transform().transform
     limits = ax.get_ylim()
     low, high = scale(limits)
     places = [(end, (float(scale(np.clip(end.height, *limits))) - low) / (high - low)) for end in ends]
+    places = [(end, place) for end, place in places if end.label]
     for end, place in _spread(places, LINE_HEIGHT * SIZE[1] / height):
         ax.annotate(
             end.label, (1.015, place), xycoords="axes fraction", va="center", color=end.color, fontsize=11,

@@ -102,3 +102,13 @@ def test_only_words_are_darkened(book_style):
     content = style.svg(figure, salt="x").decode()
     assert "#56b4e9" in content  # the line
     assert style.readable("#56B4E9") in content
+
+
+def test_a_line_without_a_name_takes_no_room():
+    places = []
+    for unnamed in ([], [style.End("", "k", 0.5)]):
+        _, ax = plt.subplots()
+        style.label_ends(ax, [style.End("curve", "k", 0.49), style.level_line(ax, "level", 0.5), *unnamed])
+        places.append([(text.get_text(), text.get_position()) for text in ax.texts])
+        plt.close()
+    assert places[0] == places[1]
