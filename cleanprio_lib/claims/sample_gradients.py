@@ -211,7 +211,7 @@ CLAIMS = (
     ),
     Claim(
         id="eq-8",
-        statement="Before the first step a class's clean gradient is (1 − δ)/δ times as long as its noisy one.",
+        statement="At the start a class's clean gradient is (1 − δ)/δ times as long as its noisy one.",
         where="Equation 8",
         experiments=("eq-08-initial-ratio",),
         rule=None,
