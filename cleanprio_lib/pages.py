@@ -307,8 +307,8 @@ def tidy(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     Whole numbers get commas. In a column with fractions all numbers have the decimals that give the largest
     so many digits, and no more decimals than digits where two of these are left: errors have three, 0.918 as
     well as 0.050. If the largest is ten or more, each number has so many digits of its own. One that is too
-    small for all that is written with a power of ten, and none (NaN) as a dash. A column's name becomes
-    words, which may break: `noisy_error` is "noisy error".
+    small for all that is written with a power of ten, and none (NaN) as a dash. A name of a row or a column
+    becomes words, which may break, `noisy_error` is "noisy error", and "δ = 0.4" in one does not.
 
     Args:
         table: columns of numbers; others are left alone.
@@ -318,11 +318,14 @@ def tidy(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
         Text in the same rows and columns.
     """
     columns = [_column(table.iloc[:, place], digits) for place in range(table.shape[1])]
-    return pd.concat(columns, axis=1).set_axis(table.columns, axis=1).rename(columns=_words)
+    whole = pd.concat(columns, axis=1).set_axis(table.columns, axis=1)
+    return whole.rename(columns=_words, index=_words)
 
 
 def _words(name: Any) -> Any:
-    return name.replace("_", " ") if isinstance(name, str) and name.isidentifier() else name
+    if not isinstance(name, str):
+        return name
+    return name.replace("_", " ") if name.isidentifier() else unbroken(name)
 
 
 def _column(column: pd.Series, digits: int) -> pd.Series:

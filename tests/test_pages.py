@@ -237,6 +237,12 @@ def test_equations_stay_in_one_piece_but_in_code_and_mathematics(text, words):
     assert pages.typeset(text) == words
 
 
+def test_tables_keep_equations_in_their_heads_in_one_piece():
+    table = pages.tidy(pd.DataFrame({"C = 2, δ = 0.4": [1.0], "test_error": [2.0]}, index=["δ = 0.1"]))
+    assert list(table.columns) == ["C\u00a0=\u00a02, δ\u00a0=\u00a00.4", "test error"]
+    assert list(table.index) == ["δ\u00a0=\u00a00.1"]
+
+
 def test_captions_keep_equations_in_one_piece_but_in_tags(shown):
     pages.show(plt.figure(), name="a", caption="at p = 1 <a title='x = 1'>x</a>", alt="c")
     assert "<figcaption>at p\u00a0=\u00a01 <a title='x = 1'>x</a></figcaption>" in shown[0].data

@@ -155,7 +155,7 @@ def _precisions(ax: Axes, frame: pd.DataFrame) -> None:
             markerfacecolor="none",
             label=name,
         )
-    ax.legend(loc="lower left", fontsize=10, labelspacing=0.25, edgecolor="none", framealpha=0.9)
+    ax.legend(loc="lower left", fontsize=10, labelspacing=0.25, edgecolor="none", framealpha=1)
     ax.set(ylabel="precision", ylim=(0, 1.03), xlim=(0, 1))
 
 

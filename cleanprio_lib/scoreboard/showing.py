@@ -15,7 +15,7 @@ from IPython.display import HTML, display
 from cleanprio_lib import runs
 from cleanprio_lib.claims import VERDICTS, Measured
 from cleanprio_lib.claims.judging import HOLDS
-from cleanprio_lib.lettering import in_html
+from cleanprio_lib.lettering import in_html, unbroken
 from cleanprio_lib.pages import MARKS, number_text, typeset, with_powers
 from cleanprio_lib.recordings import Recorded
 from cleanprio_lib.scoreboard.evidence import COMPUTED, NOTHING, PARTS, Row, parted
@@ -153,7 +153,7 @@ def _row(row: Row) -> str:
     )
     return (
         f'<tr role="row" id="row-{claim.id}"{data}><th role="rowheader" scope="row">'
-        f"{_link(row.card, f'<code>{claim.id}</code>')} {in_html(claim.statement)} "
+        f"{_link(row.card, f'<code>{claim.id}</code>')} {unbroken(in_html(claim.statement))} "
         f"<small>{html.escape(claim.where)}; chapter {row.listed.chapter}</small></th>{labelled}</tr>"
     )
 
@@ -178,13 +178,13 @@ def _deciding(measured: Sequence[Measured]) -> Measured:
 
 
 def _number(number: Measured) -> str:
-    mean, low, high = (number_text(value) for value in (number.mean, number.low, number.high))
+    mean, low, high = (unbroken(number_text(value)) for value in (number.mean, number.low, number.high))
     span = mean if mean == low == high else f"{mean} [{low}, {high}]"
     needed = typeset(with_powers(in_html(number.needed)))
     mark = "✓" if number.agrees else "✗"
     said = "agrees" if number.agrees else "does not agree"
     return (
-        f"{in_html(number.quantity)}: <b>{span}</b>; needed: {needed}"
+        f"{unbroken(in_html(number.quantity))}: <b>{span}</b>; needed: {needed}"
         f'&nbsp;<span role="img" aria-label="{said}">{mark}</span>'
     )
 
