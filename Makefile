@@ -61,7 +61,7 @@ clean: ## remove all that is made, except .venv
 # A .venv that works is brought up to date; one that is missing or broken is made.
 $(READY): requirements.txt pyproject.toml
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory $(VENV)
-	$(PY) -m pip install --no-compile -r requirements.txt
+	$(PY) -m pip install -r requirements.txt
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
