@@ -141,7 +141,7 @@ def label_ends(ax: Axes, ends: Sequence[End], *, height: float = SIZE[1]) -> Non
     limits = ax.get_ylim()
     low, high = scale(limits)
     places = [(end, (float(scale(np.clip(end.height, *limits))) - low) / (high - low)) for end in ends]
-    places = [(end, place) for end, place in places if end.label]
+    places = [(end, place) for end, place in places if end.label.strip()]
     for end, place in _spread(places, LINE_HEIGHT * SIZE[1] / height):
         ax.annotate(
             end.label, (1.015, place), xycoords="axes fraction", va="center", color=end.color, fontsize=11,

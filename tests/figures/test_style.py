@@ -106,7 +106,7 @@ def test_only_words_are_darkened(book_style):
 
 def test_a_line_without_a_name_takes_no_room():
     places = []
-    for unnamed in ([], [style.End("", "k", 0.5)]):
+    for unnamed in ([], [style.End(name, "k", 0.5) for name in ("", " ")]):
         _, ax = plt.subplots()
         style.label_ends(ax, [style.End("curve", "k", 0.49), style.level_line(ax, "level", 0.5), *unnamed])
         places.append([(text.get_text(), text.get_position()) for text in ax.texts])
