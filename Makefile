@@ -63,6 +63,7 @@ $(READY): requirements.txt pyproject.toml
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory $(VENV)
 	$(PY) -m pip install -r requirements.txt
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(PY) -m compileall -q cleanprio_lib tools
 	@touch $@
 
 .PHONY: $(VENV)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy  # type: ignore[import-untyped]
 import torch
-from scipy.sparse.linalg import LinearOperator, eigsh  # type: ignore[import-untyped]
-from scipy.spatial.distance import pdist  # type: ignore[import-untyped]
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -35,7 +34,7 @@ def median_distance(x: Tensor, *, samples: int = MEDIAN_SAMPLES) -> float:
         x: (n, d) inputs.
         samples: how many of the first ones are paired; all where there are fewer.
     """
-    return float(np.median(pdist(x[:samples].double().numpy())))
+    return float(np.median(scipy.spatial.distance.pdist(x[:samples].double().numpy())))
 
 
 def kernel_values(x: Tensor, z: Tensor, *, kernel: str, scale: float) -> Tensor:
@@ -124,13 +123,15 @@ class KernelMatrix:
     def top_eigenvalue(self) -> float:
         """Largest eigenvalue of a square matrix, by Lanczos iteration, to a relative 1e-4."""
         size = len(self.x)
-        operator = LinearOperator(
+        operator = scipy.sparse.linalg.LinearOperator(
             (size, size),
             matvec=lambda vector: self.times(torch.from_numpy(vector.astype(np.float32).ravel())).numpy(),
             dtype=np.float32,
         )
         start = np.ones(size, dtype=np.float32)
-        (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=1e-4, return_eigenvectors=False)
+        (value,) = scipy.sparse.linalg.eigsh(
+            operator, k=1, which="LA", v0=start, tol=1e-4, return_eigenvectors=False
+        )
         return float(value)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+import scipy  # type: ignore[import-untyped]
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
@@ -20,7 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.typing import ColorType
-from sklearn.isotonic import isotonic_regression
 
 from cleanprio_lib.lettering import in_mathtext
 
@@ -192,10 +192,7 @@ def _spread(ends: Sequence[tuple[End, float]], line: float = LINE_HEIGHT) -> lis
     below = np.r_[0.0, np.cumsum((room[1:] + room[:-1]) / 2)]
     highest = 1.02 - room[-1] / 2 - below[-1]
     lowest = min(room[0] / 2, highest)  # clear of the axis below, if there is room
-    moved = isotonic_regression(
-        np.array([height for _, height in placed]) - below,
-        sample_weight=[end.firmness for end, _ in placed],
-        y_min=lowest,
-        y_max=highest,
-    )
+    moved = scipy.optimize.isotonic_regression(
+        np.array([height for _, height in placed]) - below, weights=[end.firmness for end, _ in placed]
+    ).x.clip(lowest, highest)
     return [(end, float(height)) for (end, _), height in zip(placed, moved + below, strict=True)]

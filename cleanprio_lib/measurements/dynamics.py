@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from cleanprio_lib import gradients
@@ -71,6 +70,8 @@ def detection_metrics(model: nn.Module, task: Task) -> dict[str, float]:
 
 
 def _detection(residuals: Tensor, noisy: Tensor, chosen: Tensor) -> float:
+    from sklearn.metrics import roc_auc_score
+
     wrong = noisy[chosen].cpu().numpy()
     if wrong.all() or not wrong.any():
         return math.nan

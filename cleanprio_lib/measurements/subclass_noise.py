@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
 from cleanprio_lib import data, gradients, models, noise
@@ -105,6 +104,8 @@ def find_parts(settings: SubclassSettings, split: data.Split) -> Parts:
     Raises:
         ValueError: a class has no cluster that is small enough.
     """
+    from sklearn.cluster import KMeans
+
     x, y = _pixels(split.x_train[: settings.train_samples]), split.y_train[: settings.train_samples]
     x_test, y_test = _pixels(split.x_test[: settings.test_samples]), split.y_test[: settings.test_samples]
     train_mask, test_mask = np.zeros(len(y), dtype=bool), np.zeros(len(y_test), dtype=bool)

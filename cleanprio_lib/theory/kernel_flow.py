@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, optimize  # type: ignore[import-untyped]
 
 from cleanprio_lib.theory.placed_noise import PLACEMENTS, output_law, own_output_law, wrong_counts
 
@@ -91,7 +91,7 @@ def kernel_flow(kernel: ArrayLike, *, step: float | None = None) -> KernelFlow:
     matrix = np.asarray(kernel)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"kernel must be a square matrix, got shape {matrix.shape}")
-    values, vectors = linalg.eigh(matrix, driver="evd", check_finite=False)
+    values, vectors = scipy.linalg.eigh(matrix, driver="evd", check_finite=False)
     return KernelFlow(np.maximum(values, 0).astype(np.float64), vectors, step)
 
 
@@ -202,5 +202,5 @@ def turning_time(
     grid = np.linspace(np.log(between[0]), np.log(between[1]), 40)
     best = int(np.argmin([error(log_time) for log_time in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = optimize.minimize_scalar(error, bounds=around, method="bounded", options={"xatol": 1e-3})
+    found = scipy.optimize.minimize_scalar(error, bounds=around, method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x)), float(found.fun)

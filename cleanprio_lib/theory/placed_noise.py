@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, NDArray
-from scipy import special  # type: ignore[import-untyped]
 
 Array = NDArray[Any]
 PLACEMENTS = ("per class", "independent")
@@ -25,7 +25,7 @@ class Law:
         r"""$P(f < 0) = \Phi(-\mu/\sigma)$ for a normal law; one half of a point at zero."""
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = self.mean / np.sqrt(self.variance)
-        return np.asarray(special.ndtr(-np.where(np.isnan(distance), 0, distance)))
+        return np.asarray(scipy.special.ndtr(-np.where(np.isnan(distance), 0, distance)))
 
 
 def output_law(influence: Array, true: ArrayLike, level: float, *, placement: str = PLACEMENTS[0]) -> Law:
