@@ -154,23 +154,24 @@ def _record_in_child(seed, folder, checkpoints, split, settings):
 
 
 def test_two_processes_may_record_different_seeds_at_once(recorder, tmp_path, tiny, stand_in):
-    recorder([0, 1, 2], folder=tmp_path / "straight")
+    recorder([0, 1], folder=tmp_path / "straight")
     settings = experiments.settings_of(tiny, "quick")
     spawn = multiprocessing.get_context("spawn")
     children = [
         spawn.Process(
             target=_record_in_child, args=(seed, recorder.folder, recorder.checkpoints, stand_in, settings)
         )
-        for seed in (0, 1, 2)
+        for seed in (0, 1)
     ]
     for child in children:
         child.start()
     for child in children:
         child.join(120)
-    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert [child.exitcode for child in children] == [0, 0]
     recorded = runs.load("tiny", "quick", folder=recorder.folder)
-    assert recorded.seeds == [0, 1, 2]
+    assert recorded.seeds == [0, 1]
     assert recorded.intact
+    assert recorder.csv.read_bytes() == (tmp_path / "straight" / recorder.csv.name).read_bytes()
 
 
 def test_one_seed_has_one_recorder(recorder):

@@ -31,13 +31,27 @@ REPAIRS = (
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class',
     ),
 )
+# A named index gives a table of pandas a second row of headings, which is empty but for that name.
+TWO_HEADINGS = re.compile(r"<thead>\s*<tr[^>]*>(.*?)</tr>\s*<tr>(.*?)</tr>\s*</thead>", re.DOTALL)
+HEADING = re.compile(r"<th>(.*?)</th>", re.DOTALL)
 # The theme's script looks for this sidebar on pages with margin notes; one without a contents list has none.
 SIDEBAR = "bd-sidebar-secondary"
 SIDEBAR_STAND_IN = f'<div class="{SIDEBAR}" hidden></div>\n</body>'
 
 
+def in_one_row(head: re.Match[str]) -> str:
+    """Two rows of headings as one, where each column has a heading in one of them only."""
+    above, below = (HEADING.findall(row) for row in head.groups())
+    cells = head[0].count("<th") - 1  # less <thead>
+    if cells != 2 * len(above) or len(above) != len(below) or any(map(all, zip(above, below, strict=True))):
+        return head[0]
+    row = "".join(f"<th>{one or other}</th>" for one, other in zip(above, below, strict=True))
+    return f"<thead><tr>{row}</tr></thead>"
+
+
 def repaired(html: str) -> str:
     """One page's HTML after all repairs; repairing twice changes nothing more."""
+    html = TWO_HEADINGS.sub(in_one_row, html)
     for pattern, replacement in REPAIRS:
         html = re.sub(pattern, replacement, html)
     if f'class="{SIDEBAR}' not in html:

@@ -13,7 +13,8 @@ from xdist.scheduler import LoadFileScheduling
 
 from tools.book import Book
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The first has no windows of its own to draw, which saves a tenth of the time.
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 /* What axe finds wrong on this page.
 
-Contrast is by far its slowest rule. Where many pieces of text have all that decides it in common, their colour,
-size and weight and what lies behind them, it is measured of the first `sameLooks` of them. */
+Contrast, and whether links stand out from the text around them, are by far its slowest rules. Where many pieces of
+text have all that decides these in common, their colour, size, weight and underlining, that of the text around them
+and what lies behind them, the first `sameLooks` of them are measured. */
 async ({ contrast, sameLooks }) => {
+  const OF_LOOKS = ["color-contrast", "link-in-text-block"];
   const PLAIN = "rgba(0, 0, 0, 0) none 1 none normal";
   const known = new Map([[null, ""]]);
 
@@ -18,8 +20,10 @@ async ({ contrast, sameLooks }) => {
   };
 
   const looks = (element) => {
-    const { color, fontSize, fontWeight, textShadow } = getComputedStyle(element);
-    return [color, fontSize, fontWeight, textShadow, ground(element)].join(" | ");
+    const { color, fontSize, fontWeight, textShadow, textDecorationLine } = getComputedStyle(element);
+    const around = getComputedStyle(element.parentElement ?? element);
+    const own = [color, fontSize, fontWeight, textShadow, textDecorationLine, element.localName === "a"];
+    return [...own, around.color, around.fontWeight, ground(element)].join(" | ");
   };
 
   const hasWords = (element) =>
@@ -43,9 +47,11 @@ async ({ contrast, sameLooks }) => {
   // aside, they cost no time.
   const drawn = [...document.querySelectorAll("mjx-math")].map((math) => [math, [...math.childNodes]]);
   drawn.forEach(([math]) => math.replaceChildren());
-  const found = await run(document, { rules: { "color-contrast": { enabled: false } } });
+  const found = await run(document, {
+    rules: Object.fromEntries(OF_LOOKS.map((rule) => [rule, { enabled: false }])),
+  });
   const include = contrast ? representatives() : [];
-  if (include.length) found.push(...(await run({ include }, { runOnly: ["color-contrast"] })));
+  if (include.length) found.push(...(await run({ include }, { runOnly: OF_LOOKS })));
   drawn.forEach(([math, parts]) => math.replaceChildren(...parts));
   return found;
 }

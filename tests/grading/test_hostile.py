@@ -6,7 +6,7 @@ import pytest
 
 from cleanprio_lib.grading import grade, judging
 from cleanprio_lib.grading.sandbox import BUBBLEWRAP, NAMESPACES, NONE
-from tests.grading.hostile import ATTACKS, FULL
+from tests.grading.hostile import ATTACKS, FULL, Attack
 from tests.grading.toy import (
     HONEST,
     LIMITS,
@@ -19,8 +19,17 @@ from tests.grading.toy import (
 )
 
 HONEST_STUDENTS = ("Ada", "Bea")
-# Elsewhere Python starts anew for each notebook, which takes seconds.
-FEW = ("fork-bomb", "leaves", "deletes-everything", "reads-solutions", "calls-home", "leaves-a-daemon")
+# Elsewhere Python starts anew for each notebook, which takes seconds: what lets a notebook live shares one.
+FEW = ("fork-bomb", "leaves")
+TOGETHER = ("deletes-everything", "reads-solutions", "calls-home", "leaves-a-daemon")
+
+
+def aimed(cell, targets):
+    """A cell with its targets filled in."""
+    if isinstance(cell, str):
+        for target, value in targets.items():
+            cell = cell.replace(f"<{target}>", value)
+    return cell
 
 
 class Run:
@@ -33,12 +42,11 @@ class Run:
         self.hidden = hidden
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            targets = {"submissions": self.submissions, "out": self.out, "solutions": hidden, "port": port}
+            paths = {"submissions": self.submissions, "out": self.out, "solutions": hidden}
+            targets = {"port": repr(port), **{name: repr(str(path)) for name, path in paths.items()}}
             self._write("Ada", HONEST)
-            for name, (first, *others) in ((name, attack.cells) for name, attack in attacks.items()):
-                for target, value in targets.items():
-                    first = first.replace(f"<{target}>", repr(value if target == "port" else str(value)))
-                self._write(name, [first, *others])
+            for name, attack in attacks.items():
+                self._write(name, [aimed(cell, targets) for cell in attack.cells])
             self._write("Bea", HONEST)
             self.report = grade(
                 self.submissions,
@@ -120,8 +128,12 @@ def test_a_notebook_that_only_ends_is_given_up(run):
 @pytest.mark.parametrize("kind", [BUBBLEWRAP, NONE])
 def test_other_kinds_contain_what_they_can(kind, tmp_path, hidden, own_temporary):
     attacks = {name: ATTACKS[name] for name in FEW}
+    cells = tuple(ATTACKS[name].cells[0] for name in TOGETHER)
+    attacks["together"] = Attack((*cells, *HONEST), FULL, "Error")
     with skipped_where_unavailable(kind):
         run = Run(tmp_path, attacks, hidden, kind)
+    for number, name in enumerate(TOGETHER, start=1):
+        assert ATTACKS[name].words in run.examined["together"].failed[number], name
     for name, attack in attacks.items():
         assert attack.words in run.said(name), name
         assert float(run.rows[name]["points"]) == attack.points, name

@@ -51,7 +51,14 @@ def test_the_solution_gets_all_points_and_an_empty_notebook_none(number, tmp_pat
     assert rows["empty"]["points"] == rows["nothing"]["points"] == "0"
     why = [line.rpartition(": ")[2] for line in rows["empty"]["reasons"].splitlines()]
     assert set(why) == {checks.NOT_WRITTEN}
-    solver = next(one for one in report.graded if one.submission.name == "solver")
+    solver, empty = (
+        next(one for one in report.graded if one.submission.name == name) for name in ("solver", "empty")
+    )
+    # A cell that uses what a cell before it would have made fails for want of it.
+    assert all(
+        reason.startswith(("NotImplementedError", "NameError")) for reason in empty.examined.failed.values()
+    )
+    assert empty.examined.ended is None
     assert solver.examined.failed == {}
     assert solver.examined.ended is None
     last = [cell.number for cell in solver.submission.cells if cell.kind == "code"][-1]
