@@ -14,7 +14,13 @@ from xdist.scheduler import LoadFileScheduling
 from tools.book import Book
 
 # The first has no windows of its own to draw, which saves a tenth of the time.
-CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 
 
 @pytest.fixture
