@@ -42,6 +42,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.training import SEED, UsualImages, usual_epoch
 from cleanprio_lib import experiments, models, provenance, training
 from cleanprio_lib.metrics import Task, sample_losses
+from cleanprio_lib.sgd import SGD
 
 EXPERIMENT = "fig-07-cifar10"
 CIFAR_IMAGES, FEW_IMAGES = 50_000, 128
@@ -120,7 +121,7 @@ def our_epochs(task: Task, settings: training.TrainingSettings) -> Epoch:
     """Epochs of the library's loop, one a call."""
     model = models.resnet9(seed=SEED).to(task.x.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate)
+    optimizer = SGD(model.parameters(), lr=settings.learning_rate)
     done = 0
 
     def epoch() -> None:

@@ -57,6 +57,7 @@ from torch import Tensor, nn
 from cleanprio_lib import data, experiments, models, training
 from cleanprio_lib._torchvision import import_torchvision
 from cleanprio_lib.metrics import CONVOLUTIONAL_BATCH, Task
+from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import TrainingSettings
 
 CPU = torch.device("cpu")
@@ -190,9 +191,8 @@ def our_epochs(case: Case) -> list[Piece]:
     """As many epochs of the library's loop as the run has, without measurements."""
     model = case.make()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    epoch = partial(
-        training.train_epoch, model, case.task, _sgd(model, case.settings), case.settings, seed=SEED
-    )
+    optimizer = SGD(model.parameters(), lr=case.settings.learning_rate, momentum=case.settings.momentum)
+    epoch = partial(training.train_epoch, model, case.task, optimizer, case.settings, seed=SEED)
     return [partial(epoch, epoch=number) for number in range(1, case.settings.epochs + 1)]
 
 

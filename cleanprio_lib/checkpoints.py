@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from cleanprio_lib.sgd import SGD
+
 CHECKPOINT_SECONDS = 10.0
 
 
@@ -31,9 +33,7 @@ class RunState:
         ValueError: the file belongs to another run.
     """
 
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any], path: Path | None
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: SGD, identity: dict[str, Any], path: Path | None) -> None:
         self.model, self.optimizer, self.identity, self.path = model, optimizer, identity, path
         self.epoch, self.threads = -1, torch.get_num_threads()
         self.rows: list[dict[str, Any]] = []

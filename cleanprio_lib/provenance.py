@@ -6,6 +6,7 @@ import ast
 import hashlib
 import os
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ PACKAGE = Path(__file__).parent
 MADE = "inputs made from the seed"
 # Modules and packages of them whose code decides a run's numbers.
 SOURCES = (
-    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "training", "kernels",
+    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "sgd", "training", "kernels",
     "robust_training", "wrong_labels", "measurements", "experiments",
 )  # fmt: skip
 
@@ -58,17 +59,20 @@ def source_files() -> list[Path]:
 
 def source_sha256() -> str:
     """sha256 of the code that decides a run's numbers, blind to comments, docstrings and layout."""
-    digest = hashlib.sha256()
-    for file in source_files():
-        tree = ast.parse(file.read_text("utf8"))
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                and ast.get_docstring(node) is not None
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-        digest.update(ast.unparse(tree).encode())
-    return digest.hexdigest()
+    return sha256(b"".join(_code_alone(file.read_text("utf8")) for file in source_files()))
+
+
+@cache
+def _code_alone(source: str) -> bytes:
+    """A module without comments, docstrings and layout; computed once for each text, which takes its time."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree).encode()
 
 
 def describe_device(device: str | None = None) -> str:

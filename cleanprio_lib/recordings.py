@@ -9,6 +9,9 @@ a grid, under `cells` as a list whose entries name value and seed.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
+from csv import reader
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,9 +170,12 @@ def refuse_other_settings(header: dict[str, Any], folder: Path) -> None:
         raise ValueError(f"{facts} holds runs that do not belong together with this one: {was}")
 
 
-def read_csv(csv: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
     """The CSV to the last bit, which the fast parser of older pandas is not."""
-    return pd.read_csv(csv, dtype=str, keep_default_na=False).apply(_parsed)
+    with path.open(encoding="utf8", newline="") as file:
+        names, *rows = reader(file)
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pd.DataFrame({name: _parsed(texts) for name, texts in zip(names, columns, strict=True)})
 
 
 def paths(name: str, scale: str, folder: Path) -> tuple[Path, Path]:
@@ -201,11 +207,9 @@ def _sorted(values: set[Any]) -> list[Any]:
     return sorted(values) if values != {None} else [None]
 
 
-def _parsed(texts: pd.Series) -> pd.Series:
+def _parsed(texts: Sequence[str]) -> Sequence[Any]:
     """Whole numbers, else numbers (missing where empty), else the words themselves."""
-    if texts.str.fullmatch(r"-?\d+").all():
-        return texts.astype("int64")
-    try:
-        return texts.replace("", "nan").astype("float64")
-    except ValueError:
-        return texts
+    for number in (int, float):
+        with suppress(ValueError):
+            return [number(text or "nan") for text in texts]
+    return texts

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from cleanprio_lib.checkpoints import RunState, threads
 from cleanprio_lib.metrics import Task, measured_samples, predict, sample_losses, subset_metrics
+from cleanprio_lib.sgd import SGD, Optimizer
 
 Measure = Callable[[nn.Module, Task], dict[str, float]]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -105,7 +106,7 @@ def train(
     measured_task = _measured_task(task, settings)
     if task.x.ndim == 4:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    optimizer = SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     identity = {**asdict(settings), "precision": precision, "seed": seed, "samples": len(task.x)}
     del identity["epochs"]  # a finished run may go on for longer
     state = RunState(model, optimizer, identity, checkpoint)
@@ -147,7 +148,7 @@ def train(
 def train_epoch(
     model: nn.Module,
     task: Task,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     settings: TrainingSettings,
     *,
     epoch: int,

@@ -23,7 +23,8 @@ from torch import nn
 from cleanprio_lib import gradients, models, noise, theory
 
 PROOFS = Path(__file__).parents[1] / "book/appendix/proofs.md"
-PAGE = re.sub(r" \\tag\{[\d, ]+\}", "", PROOFS.read_text(encoding="utf-8"))
+# Without numbers of equations and room between lines.
+PAGE = re.sub(r" \\tag\{[\d, ]+\}|(?<=\\\\)\[1ex\]", "", PROOFS.read_text(encoding="utf-8"))
 MARKER = re.compile(r"^\*\*Step ([\w.]+\w)\*\*", re.MULTILINE)
 STEPS = {
     part.partition("**")[0]: re.split(r"^(?:\(proof|## )", part, flags=re.MULTILINE)[0]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cleanprio_lib import data, models, noise
 from cleanprio_lib.claims.judging import Claim, Measured, below
 from cleanprio_lib.metrics import Task
+from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import TrainingSettings, train_epoch
 
 SEEDS = (0, 1, 2)
@@ -44,7 +45,7 @@ def step_distance(seed: int) -> float:
     task, net = _task(seed), _net(seed)
     before, wanted = _flat(net.parameters()), -RATE * _gradient(net, _mean_loss(net, task))
     settings = TrainingSettings(epochs=1, batch_size=None, learning_rate=RATE, precision="float32")
-    optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
+    optimizer = SGD(net.parameters(), lr=RATE)
     train_epoch(net, task, optimizer, settings, epoch=1, seed=seed)
     return float((_flat(net.parameters()) - before - wanted).norm() / wanted.norm())
 

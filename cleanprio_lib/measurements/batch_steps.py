@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cleanprio_lib import data, models, noise
 from cleanprio_lib.metrics import Task, sample_losses
+from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import TrainingSettings, train_epoch
 
 
@@ -58,7 +59,7 @@ def by_size(settings: BatchSettings, *, seed: int, split: data.Split) -> pd.Data
     task = _task(settings, split, seed)
     net = models.fully_connected(784, settings.width, depth=settings.depth, seed=seed)
     training = TrainingSettings(1, settings.training_batch, settings.learning_rate)
-    optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate)
+    optimizer = SGD(net.parameters(), lr=settings.learning_rate)
     generator = np.random.default_rng([seed, 1])
     rows = []
     for epoch in range(max(settings.epochs) + 1):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cleanprio_lib import data, gradients, models, noise
+from cleanprio_lib.sgd import SGD
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _trained(settings: DescentSettings, task: _Task, width: int, seed: int) -> p
     inputs = task.x_test[: settings.inputs]
     angles = gradients.derivative_angles(start, inputs, dtype=torch.float64)
     target = torch.from_numpy(task.labels.given).double()
-    optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate)
+    optimizer = SGD(net.parameters(), lr=settings.learning_rate)
     rows = []
     for epoch in range(settings.epochs + 1):
         logits = net(task.x)[:, 0]

@@ -15,6 +15,7 @@ from cleanprio_lib import data, models, theory
 from cleanprio_lib.measurements.kernel_errors import ERRORS, drawn_errors
 from cleanprio_lib.measurements.kernel_tasks import two_digits
 from cleanprio_lib.metrics import Task
+from cleanprio_lib.sgd import SGD
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _trained(
     net: nn.Module, task: Task, kernel: NDArray[np.float64], settings: WideNetSettings, step: float
 ) -> pd.DataFrame:
     """Errors at the recorded steps of gradient descent."""
-    optimizer = torch.optim.SGD(net.parameters(), lr=step)
+    optimizer = SGD(net.parameters(), lr=step)
     with torch.no_grad():
         start, start_test = net(task.x)[:, 0], net(task.x_test)[:, 0]
     targets = 2.0 * task.given - 1

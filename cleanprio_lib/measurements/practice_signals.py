@@ -14,6 +14,7 @@ from cleanprio_lib import data
 from cleanprio_lib.measurements.practice_tasks import PracticeSettings, new_net, practice, predicted
 from cleanprio_lib.metrics import Task, predict, sample_errors, sample_losses, sample_residuals
 from cleanprio_lib.robust_training import probabilities
+from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import train_epoch
 
 
@@ -29,7 +30,7 @@ def signals(settings: PracticeSettings, *, seed: int, split: data.Split) -> pd.D
     """
     problem = practice(settings, split, seed=seed)
     model = new_net(settings, problem.task, seed=seed)
-    optimizer = torch.optim.SGD(
+    optimizer = SGD(
         model.parameters(), lr=settings.training.learning_rate, momentum=settings.training.momentum
     )
     generator = np.random.default_rng([seed, 4])

@@ -15,6 +15,7 @@ from cleanprio_lib import data, robust_training, theory
 from cleanprio_lib.measurements.practice_signals import errors_and_losses, held_out_metrics
 from cleanprio_lib.measurements.practice_tasks import Practice, PracticeSettings, new_net, practice
 from cleanprio_lib.metrics import Task, predict, sample_losses
+from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import sample_order
 
 PLAIN, SMOOTHED, ELR, SMALL_LOSS, CO_TEACHING, AUM = (
@@ -177,7 +178,7 @@ def _trained(
 
 def _epoch(
     nets: list[nn.Module],
-    optimizers: list[torch.optim.Optimizer],
+    optimizers: list[SGD],
     task: Task,
     settings: RobustSettings,
     step: Step,
@@ -193,12 +194,9 @@ def _epoch(
             optimizer.step()
 
 
-def _optimizers(nets: list[nn.Module], settings: RobustSettings) -> list[torch.optim.Optimizer]:
+def _optimizers(nets: list[nn.Module], settings: RobustSettings) -> list[SGD]:
     training = settings.problem.training
-    return [
-        torch.optim.SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum)
-        for net in nets
-    ]
+    return [SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum) for net in nets]
 
 
 def _errors(nets: list[nn.Module], problem: Practice) -> dict[str, float]:

@@ -14,6 +14,7 @@ from cleanprio_lib import data, robust_training, wrong_labels
 from cleanprio_lib.measurements.practice_signals import held_out_metrics
 from cleanprio_lib.measurements.practice_tasks import PracticeSettings, new_net, practice
 from cleanprio_lib.metrics import Task, predict, sample_errors, sample_residuals
+from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import train_epoch
 
 SHARES = (0.01, 0.02, 0.05, *(round(0.1 * k, 1) for k in range(1, 11)))
@@ -107,7 +108,7 @@ def rankings(settings: RankingSettings, *, seed: int, split: data.Split) -> pd.D
 def watch(settings: PracticeSettings, task: Task, validation: Task, *, seed: int) -> Watched:
     """Train to the end, and keep the residuals at the lowest error on the validation set and at the end."""
     net, training = new_net(settings, task, seed=seed), settings.training
-    optimizer = torch.optim.SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum)
+    optimizer = SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum)
     lowest, best = np.inf, (0, np.nan, torch.zeros(len(task.x)))
     areas = torch.zeros(len(task.x), dtype=torch.float64)
     logits = predict(net, task.x)
@@ -130,7 +131,7 @@ def cross_validated(settings: RankingSettings, task: Task, *, epochs: int, seed:
     for number, fold in enumerate(np.array_split(order, settings.folds)):
         others = torch.from_numpy(np.setdiff1d(order, fold))
         part, net = task.take(others), new_net(settings.problem, task, seed=seed + number)
-        optimizer = torch.optim.SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum)
+        optimizer = SGD(net.parameters(), lr=training.learning_rate, momentum=training.momentum)
         for epoch in range(1, epochs + 1):
             train_epoch(net, part, optimizer, training, epoch=epoch, seed=seed)
         chosen = torch.from_numpy(fold)
