@@ -192,8 +192,8 @@ def _evidence(judged: Judged) -> str:
         for run in runs
     ]
     if runs:
-        scales = [f"Recorded at {run.scale} scale, {_counted(run.seeds)}" for run in runs]
-        short = "; ".join(dict.fromkeys(scales))
+        scales = [f"at {run.scale} scale, {_counted(run.seeds)}" for run in runs]
+        short = "Recorded " + "; ".join(dict.fromkeys(scales))
     elif claim.experiments:
         names = ", ".join(f"<code>{name}</code>" for name in claim.experiments)
         return f"<p class='evidence'>To be recorded: {names}.</p>"
