@@ -31,8 +31,10 @@ REPAIRS = (
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class',
     ),
 )
-# A named index gives a table of pandas a second row of headings, which is empty but for that name.
-TWO_HEADINGS = re.compile(r"<thead>\s*<tr[^>]*>(.*?)</tr>\s*<tr>(.*?)</tr>\s*</thead>", re.DOTALL)
+# A named index gives a table of pandas a second row of headings, empty but for that name; the name of the
+# columns, if they have one, stands above it.
+ROW = r"<tr[^>]*>((?:(?!</?tr\b).)*)</tr>"  # no more than one
+TWO_HEADINGS = re.compile(rf"<thead>\s*{ROW}\s*{ROW}\s*</thead>", re.DOTALL)
 HEADING = re.compile(r"<th>(.*?)</th>", re.DOTALL)
 # The theme's script looks for this sidebar on pages with margin notes; one without a contents list has none.
 SIDEBAR = "bd-sidebar-secondary"
@@ -40,12 +42,13 @@ SIDEBAR_STAND_IN = f'<div class="{SIDEBAR}" hidden></div>\n</body>'
 
 
 def in_one_row(head: re.Match[str]) -> str:
-    """Two rows of headings as one, where each column has a heading in one of them only."""
+    """Two rows of headings as one, where no column but the index has a heading in both."""
     above, below = (HEADING.findall(row) for row in head.groups())
     cells = head[0].count("<th") - 1  # less <thead>
-    if cells != 2 * len(above) or len(above) != len(below) or any(map(all, zip(above, below, strict=True))):
+    columns = list(zip(above, below, strict=False))
+    if cells != 2 * len(columns) or len(above) != len(below) or sum(map(all, columns)) > 1:
         return head[0]
-    row = "".join(f"<th>{one or other}</th>" for one, other in zip(above, below, strict=True))
+    row = "".join(f"<th>{', by '.join(filter(None, (low, high)))}</th>" for high, low in columns)
     return f"<thead><tr>{row}</tr></thead>"
 
 

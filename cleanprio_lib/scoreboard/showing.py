@@ -42,7 +42,7 @@ def show(rows: Sequence[Row]) -> None:
             f'<section class="scoreboard" id="{NAME}" aria-label="Scoreboard">'
             f"<style>{_file('scoreboard.css')}</style>{_filters(rows)}"
             f'<p class="scoreboard-count" role="status">{len(rows)} claims.</p>'
-            f'<table role="table"><caption>Every claim of the paper, in its order, then this book\'s own. '
+            f'<table role="table"><caption>Every claim of the paper, then this book\'s own. '
             "Numbers: mean over seeds [their range].</caption>"
             f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>{body}</table>'
             f"<script>{_file('filter.js').replace('@name@', NAME)}</script></section>"
