@@ -208,7 +208,7 @@ def test_recorded_measurements_without_training_say_their_data(stand_in):
     [
         ("fig-05-mnist-7v9", "1,000 training images of 7 and 9, 90 epochs of SGD (batch 64, η = 0.03)"),
         ("thm-4.5-wide", "500 training images of 7 and 9, 200 steps of gradient descent (η = 0.03)"),
-        ("fig-01-mnist-cnn", "2,200 training images, 18 epochs of SGD (batch 32, η = 0.1)"),
+        ("fig-01-mnist-cnn", "1,500 training images, 18 epochs of SGD (batch 32, η = 0.1)"),
     ],
 )
 def test_live_runs_say_their_images_classes_and_steps(stand_in, name, words):

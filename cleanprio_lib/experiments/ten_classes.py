@@ -73,7 +73,7 @@ EXPERIMENTS = (
             train_samples=1_200,
             test_samples=500,
             training=TrainingSettings(
-                epochs=16, batch_size=32, learning_rate=0.1, record_every=4, measured=500
+                epochs=12, batch_size=32, learning_rate=0.1, record_every=4, measured=500
             ),
         ),
     ),
@@ -99,7 +99,7 @@ EXPERIMENTS = (
             train_samples=1_500,
             test_samples=500,
             training=TrainingSettings(
-                epochs=12, batch_size=64, learning_rate=0.1, record_every=4, measured=500
+                epochs=12, batch_size=64, learning_rate=0.1, record_every=4, measured=300
             ),
         ),
     ),

@@ -34,9 +34,9 @@ EXPERIMENTS = (
         ),
         quick=replace(
             MNIST_CNN,
-            train_samples=2_200,
+            train_samples=1_500,
             test_samples=1_000,
-            training=TrainingSettings(epochs=18, batch_size=32, learning_rate=0.1, measured=1_000),
+            training=TrainingSettings(epochs=18, batch_size=32, learning_rate=0.1, measured=500),
         ),
     ),
 )

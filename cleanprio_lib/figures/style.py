@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy  # type: ignore[import-untyped]
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -71,6 +70,8 @@ HAIRLINE = "#666666"
 
 def set_style() -> None:
     """Use the book's style for every figure made from here on."""
+    import seaborn as sns  # loads scipy.stats, for which only what draws should wait
+
     sns.set_theme(
         context="notebook",
         style="ticks",

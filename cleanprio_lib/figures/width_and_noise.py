@@ -9,7 +9,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
@@ -171,6 +170,8 @@ def words_all_values(
 
 def shades(count: int) -> list[str]:
     """Colours of so many values, from light to dark."""
+    import seaborn as sns
+
     return list(sns.blend_palette(SHADES, count).as_hex())
 
 

@@ -1,6 +1,6 @@
 """A fork server: imports torch and the library once, then forks for each submission.
 
-    python -m cleanprio_lib.grading.host
+    python -m cleanprio_lib.grading.host [--once]
 
 It runs nothing of a student's itself. Its standard input is a socket to the grader, on which it says when it
 is ready and whether each submission can have namespaces of its own, and then gets jobs, each with two
@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from typing import Any
 
 from cleanprio_lib.grading import keeper, namespaces, transport, worker
@@ -25,27 +26,25 @@ from cleanprio_lib.grading.limits import Limits, restrict
 from cleanprio_lib.grading.namespaces import View
 
 LONGEST_JOB = 1 << 16
-# What notebooks of the course import, or what takes long to import.
-BEFOREHAND = (
-    "torch",
-    "numpy",
+# What every submission needs.
+ALWAYS = ("torch", "numpy", "IPython.core.inputtransformer2", "cleanprio_lib.checks")
+# What notebooks of the course import too; with --once, only those that do wait for it.
+OFTEN = (
     "pandas",
     "matplotlib.pyplot",
     "seaborn",
     "tqdm.auto",
     "IPython.display",
-    "IPython.core.inputtransformer2",
-    "cleanprio_lib.checks",
     "cleanprio_lib.training",
     "cleanprio_lib.data",
 )
 
 
-def main() -> None:
-    """Serve until the grader is gone."""
+def main(*options: str) -> None:
+    """Serve until the grader is gone; with --once a single submission is expected."""
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for name in BEFOREHAND:
+    for name in ALWAYS if "--once" in options else ALWAYS + OFTEN:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     torch: Any = importlib.import_module("torch")
@@ -115,4 +114,4 @@ def _socket(number: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -31,17 +31,20 @@ class Host:
         before: what stands in front of its command: nothing, or a program that isolates it.
         environment: its variables, all of them.
         folder: for what it says when it fails.
+        once: one submission is all that it gets: it starts sooner and leaves imports to the submission.
 
     Raises:
         UnavailableError: it does not start.
     """
 
-    def __init__(self, before: Sequence[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, before: Sequence[str], environment: dict[str, str], folder: Path, *, once: bool = False
+    ) -> None:
         self._control, theirs = socket.socketpair()
         said = folder / f"host-{threading.get_ident()}.txt"
         with theirs, said.open("wb") as errors:
             self._process = subprocess.Popen(
-                [*before, *COMMAND],
+                [*before, *COMMAND, *(["--once"] if once else [])],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

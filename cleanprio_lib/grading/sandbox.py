@@ -183,10 +183,11 @@ class Sandbox:
         return channel, leash
 
     def _new_host(self) -> Host:
+        once = self.kind != NAMESPACES  # as `open` ends it after each submission
         if self.kind != BUBBLEWRAP:
-            return Host([], places.environment(str(self._folder), str(self._fonts)), self._folder)
+            return Host([], places.environment(str(self._folder), str(self._fonts)), self._folder, once=once)
         before = places.bubblewrap(self.limits, visible=self._shown, hidden=self._hidden, fonts=self._fonts)
-        return Host(before, places.environment(HOME, HOME), self._folder)
+        return Host(before, places.environment(HOME, HOME), self._folder, once=once)
 
     def _end_host(self) -> None:
         if self._host is not None:
