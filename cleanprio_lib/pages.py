@@ -308,7 +308,8 @@ def tidy(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     so many digits, and no more decimals than digits where two of these are left: errors have three, 0.918 as
     well as 0.050. If the largest is ten or more, each number has so many digits of its own. One that is too
     small for all that is written with a power of ten, and none (NaN) as a dash. A name of a row or a column
-    becomes words, which may break, `noisy_error` is "noisy error", and "δ = 0.4" in one does not.
+    becomes words, which may break, `noisy_error` is "noisy error", and "δ = 0.4" in one does not. Names of
+    columns that have several levels are joined, from the outer to the inner, so that they stand in one row.
 
     Args:
         table: columns of numbers; others are left alone.
@@ -318,7 +319,10 @@ def tidy(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
         Text in the same rows and columns.
     """
     columns = [_column(table.iloc[:, place], digits) for place in range(table.shape[1])]
-    whole = pd.concat(columns, axis=1).set_axis(table.columns, axis=1)
+    names = table.columns
+    if isinstance(names, pd.MultiIndex):
+        names = pd.Index([", ".join(str(_words(part)) for part in name) for name in names])
+    whole = pd.concat(columns, axis=1).set_axis(names, axis=1)
     return whole.rename(columns=_words, index=_words)
 
 

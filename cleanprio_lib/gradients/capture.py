@@ -151,22 +151,25 @@ class Pass:
     def parameter_gradients(self, weights: Tensor) -> dict[str, Tensor]:
         """The ordinary gradient of the logits' weighted sum: weights (n, C)."""
         gradients = torch.autograd.grad(
-            self.logits,
+            self._total(weights),
             list(self.parameters.values()),
-            weights,
             retain_graph=True,
             materialize_grads=True,
         )
         return dict(zip(self.parameters, gradients, strict=True))
+
+    def _total(self, weights: Tensor) -> Tensor:
+        """The logits' weighted sum, a number: to derive more, PyTorch loads SymPy, for comparing shapes."""
+        with torch.enable_grad():
+            return (self.logits * weights).sum()
 
     def _deltas(self, cotangents: Tensor) -> dict[str, list[Tensor]]:
         """For each layer and each function, (n, ...) derivatives by the layer's output."""
         outputs = list(self.outputs.values())
         per_function = [
             torch.autograd.grad(
-                self.logits,
+                self._total(cotangent),
                 outputs,
-                cotangent,
                 retain_graph=s < len(cotangents) - 1,
                 materialize_grads=True,
             )
