@@ -68,17 +68,21 @@ def test_without_gradients_nothing_moves():
     assert torch.equal(weights(net), before)
 
 
-def test_training_does_not_load_the_compiler():
+def test_training_and_measuring_do_not_load_the_compiler():
     code = """
 import sys, torch
+from cleanprio_lib.measurements.dynamics import detection_metrics, gradient_metrics
 from cleanprio_lib.metrics import Task
 from cleanprio_lib.models import fully_connected
 from cleanprio_lib.training import TrainingSettings, train
 x, y = torch.randn(8, 4), torch.arange(8) % 2
-task = Task(x, y, y, x, y, 2)
-train(fully_connected(4, 5, seed=0), task, TrainingSettings(2, 4, 0.1), seed=0, progress=False)
-assert "torch._dynamo" not in sys.modules
-torch.optim.SGD([x.requires_grad_()], lr=0.1)
+task = Task(x, torch.arange(8) // 4, y, x, y, 2)
+settings, measures = TrainingSettings(2, 4, 0.1), (gradient_metrics, detection_metrics)
+train(fully_connected(4, 5, seed=0), task, settings, seed=0, measures=measures, progress=False)
+assert not {"torch._dynamo", "sympy", "sklearn"} & sys.modules.keys()
+torch.autograd.grad(x.requires_grad_() * 2, x, x)
+assert "sympy" in sys.modules, "derivatives of tensors do not load it any more: take them"
+torch.optim.SGD([x], lr=0.1)
 assert "torch._dynamo" in sys.modules, "torch's own does not load it any more: take that"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
