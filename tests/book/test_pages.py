@@ -27,6 +27,9 @@ width => [...document.querySelectorAll('.bd-article > section *')]
   .map(part => part.outerHTML.slice(0, 100))
 """
 
+FADED = """
+part => new Promise(requestAnimationFrame).then(() => getComputedStyle(part).getPropertyValue('--faded'))
+"""
 FOLLOWED = "scheme => document.documentElement.dataset.theme === scheme"
 
 OpenPage = Callable[..., Seen]
@@ -187,6 +190,19 @@ def test_on_paper_there_is_the_text_and_nothing_folded(open_page: OpenPage) -> N
     assert [heading.is_visible() for heading in page.locator("h1").all()].count(True) == 1
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("article details:not([open])").count() == folded
+
+
+def test_what_is_wider_than_the_screen_fades_out_until_its_end_is_reached(browser: Any) -> None:
+    with windows(browser) as window:
+        page = window(viewport={"width": 390, "height": 900})
+        page.goto((BOOK.html / "book" / "08-cifar10.html").as_uri())
+        tables = page.locator("div.cell_output .text_html:has(table)").all()
+        wide = [table.evaluate("part => part.scrollWidth > part.clientWidth") for table in tables]
+        assert {True, False} <= set(wide)
+        for table, is_wide in zip(tables, wide, strict=True):
+            assert table.evaluate(FADED) == ("32px" if is_wide else "0px")
+            table.evaluate("part => part.scrollTo(part.scrollWidth, 0)")
+            assert table.evaluate(FADED) == "0px"
 
 
 def test_a_page_opened_in_the_dark_is_dark_at_once(browser: Any) -> None:
