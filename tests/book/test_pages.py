@@ -27,6 +27,13 @@ width => [...document.querySelectorAll('.bd-article > section *')]
   .map(part => part.outerHTML.slice(0, 100))
 """
 
+PROSE = """
+() => {
+  const article = document.querySelector('article').cloneNode(true);
+  article.querySelectorAll('pre, code, script, style, .math, mjx-container').forEach(part => part.remove());
+  return article.textContent;
+}
+"""
 FADED = """
 part => new Promise(requestAnimationFrame).then(() => getComputedStyle(part).getPropertyValue('--faded'))
 """
@@ -70,6 +77,10 @@ def test_formulas_are_drawn(open_page: OpenPage) -> None:
     assert page.locator("mjx-container").count() >= page.locator(".math.notranslate").count()
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert not re.search(r"\\\(|\\\[|\\tag|\$\$", page.locator("article").inner_text())
+
+
+def test_no_value_was_left_out_of_its_sentence(open_page: OpenPage) -> None:
+    assert "{" not in open_page().page.evaluate(PROSE), "the f of an f-string is missing, perhaps"
 
 
 def test_figures_are_there_and_described(open_page: OpenPage) -> None:
