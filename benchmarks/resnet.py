@@ -19,7 +19,11 @@ Why that is fair. Both train the same net on the same images for as many steps a
 PyTorch's tutorial: its workers go on from epoch to epoch, and their start is not timed. Ours has its data on
 the device, which holds all of CIFAR-10 in 0.6 GB, in bfloat16 under autocast, channels last. Each begins with
 an epoch that does not count, in which kernels are chosen. Contestants take turns; what is claimed is the
-ratio of the fastest repeats. On a CPU the script runs on few images, and claims nothing.
+ratio of the fastest repeats.
+
+On a CPU the script runs on few images, and claims nothing of that, but one thing of its own: the narrow net
+of laptop scale takes its steps at least 1.25 times as fast with `compiled_mish` as with PyTorch's Mish. The
+two are the same loop on the same batches, and neither the time to compile nor any measurement counts.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +45,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import SEED, UsualImages, usual_epoch
 from cleanprio_lib import experiments, models, provenance, training
+from cleanprio_lib.compiled_mish import compiled_mish
 from cleanprio_lib.metrics import Task, sample_losses
 from cleanprio_lib.sgd import SGD
 
 EXPERIMENT = "fig-07-cifar10"
 CIFAR_IMAGES, FEW_IMAGES = 50_000, 128
 LEAST_SHARE, LEAST_SPEED, MOST_SECONDS = 0.25, 5.0, 0.5
+LEAST_COMPILED = 1.25
 FAST_CHIP = 200.0
 MATRIX = {"cuda": 8192, "cpu": 256}
 WORKERS = 8
@@ -67,7 +73,19 @@ def benchmark(images: int, repeats: int, device: torch.device) -> pd.DataFrame:
     with usual_epochs(task, settings) as usual:
         mine, theirs = _fastest((ours, usual), repeats, device)
     operations = flops_of_an_image(settings.batch_size or images) * images
-    return claims_of(mine, theirs, images, operations, matrix_flops(device, repeats), device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    claims = claims_of(mine, theirs, images, operations, matrix_flops(device, repeats), on_gpu)
+    return claims if on_gpu else pd.concat([claims, compiled_claim(task, repeats)], ignore_index=True)
+
+
+def compiled_claim(task: Task, repeats: int) -> pd.DataFrame:
+    """A row for the epoch of the narrow net with compiled Mish, over the same with PyTorch's, in seconds."""
+    narrow = experiments.settings_of(EXPERIMENT, "laptop")
+    net = dict(narrow.net)
+    fast, plain = (our_epochs(task, narrow.training, compiled=own, **net) for own in (True, False))
+    ours, theirs = _fastest((fast, plain), repeats, task.x.device)
+    what = "narrow net's speed with compiled Mish, over that with PyTorch's"
+    return pd.DataFrame([_row(what, ours, theirs, theirs / ours, True, LEAST_COMPILED)])
 
 
 def claims_of(
@@ -117,9 +135,11 @@ def random_images(count: int, device: torch.device) -> Task:
     return Task(x, labels, labels, x[:10], labels[:10], 10)
 
 
-def our_epochs(task: Task, settings: training.TrainingSettings) -> Epoch:
+def our_epochs(
+    task: Task, settings: training.TrainingSettings, *, width: int = 64, compiled: bool = False
+) -> Epoch:
     """Epochs of the library's loop, one a call."""
-    model = models.resnet9(seed=SEED).to(task.x.device)
+    model = models.resnet9(width=width, seed=SEED).to(task.x.device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = SGD(model.parameters(), lr=settings.learning_rate)
     done = 0
@@ -127,7 +147,8 @@ def our_epochs(task: Task, settings: training.TrainingSettings) -> Epoch:
     def epoch() -> None:
         nonlocal done
         done += 1
-        training.train_epoch(model, task, optimizer, settings, epoch=done, seed=SEED)
+        with compiled_mish(model) if compiled else nullcontext():
+            training.train_epoch(model, task, optimizer, settings, epoch=done, seed=SEED)
 
     return epoch
 

@@ -37,6 +37,7 @@ class Job:
         device: None takes a GPU where there is one.
         folder: of checkpoints; None for `checkpoint_folder()` of the machine that computes.
         threads: of the CPU; None for the process's own number.
+        compiled: train with `compiled_mish`.
         progress: show a progress bar.
     """
 
@@ -49,6 +50,7 @@ class Job:
     device: str | None = None
     folder: Path | None = None
     threads: int | None = None
+    compiled: bool = False
     progress: bool = False
 
     @property
@@ -106,6 +108,7 @@ def compute(job: Job) -> Result:
             split=job.split,
             device=job.device,
             checkpoint=checkpoint,
+            compiled=job.compiled,
             progress=job.progress,
             description=job.label,
         )

@@ -19,8 +19,8 @@ PACKAGE = Path(__file__).parent
 MADE = "inputs made from the seed"
 # Modules and packages of them whose code decides a run's numbers.
 SOURCES = (
-    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "sgd", "training", "kernels",
-    "robust_training", "wrong_labels", "measurements", "experiments",
+    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "sgd", "compiled_mish",
+    "training", "kernels", "robust_training", "wrong_labels", "measurements", "experiments",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cleanprio_lib.checkpoints import RunState, threads
+from cleanprio_lib.compiled_mish import compiled_mish
 from cleanprio_lib.metrics import Task, measured_samples, predict, sample_losses, subset_metrics
 from cleanprio_lib.sgd import SGD, Optimizer
 
@@ -73,6 +75,7 @@ def train(
     seed: int,
     measures: Sequence[Measure] = (subset_metrics,),
     checkpoint: Path | None = None,
+    compiled: bool = False,
     progress: bool = True,
     description: str = "training",
 ) -> pd.DataFrame:
@@ -89,12 +92,14 @@ def train(
         seed: of the order of the samples.
         measures: functions of (model, task) that return named numbers, called at every recorded epoch.
         checkpoint: file that holds the run's state; removed by nobody but its owner.
+        compiled: run Mish in training steps as `compiled_mish` does; the numbers change in the last places.
         progress: show a progress bar.
         description: what the bar says.
 
     Returns:
         A row for each recorded epoch: `epoch` and the measures' columns. The frame's `attrs` hold the
-        resolved `precision`, the number of `threads`, when it was `started` and how many `seconds` it ran.
+        resolved `precision`, whether it was `compiled`, the number of `threads`, when it was `started`
+        and how many `seconds` it ran.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
@@ -107,7 +112,8 @@ def train(
     if task.x.ndim == 4:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
-    identity = {**asdict(settings), "precision": precision, "seed": seed, "samples": len(task.x)}
+    identity = {**asdict(settings), "precision": precision, "compiled": compiled}
+    identity |= {"seed": seed, "samples": len(task.x)}
     del identity["epochs"]  # a finished run may go on for longer
     state = RunState(model, optimizer, identity, checkpoint)
     if state.epoch > settings.epochs:
@@ -126,7 +132,8 @@ def train(
     ):
         for epoch in range(state.epoch + 1, settings.epochs + 1):
             if epoch > 0:
-                train_epoch(model, task, optimizer, settings, epoch=epoch, seed=seed)
+                with compiled_mish(model) if compiled else nullcontext():
+                    train_epoch(model, task, optimizer, settings, epoch=epoch, seed=seed)
                 bar.update()
             row = None
             if settings.is_recorded(epoch):
@@ -138,6 +145,7 @@ def train(
     frame = pd.DataFrame([row for row in state.rows if settings.is_recorded(row["epoch"])])
     frame.attrs = {
         "precision": precision,
+        "compiled": compiled,
         "threads": state.threads,
         "started": state.started,
         "seconds": round(state.seconds(), 1),

@@ -78,13 +78,14 @@ def verify(
     sliced = replace(
         settings, training=replace(settings.training, epochs=epochs, precision=machine["precision"])
     )
-    again = _slice(sliced, split, seed, perturbation=0.0, progress=progress)
+    compiled = machine.get("compiled", False)  # needs a compiler here too
+    again = _slice(sliced, split, seed, perturbation=0.0, compiled=compiled, progress=progress)
     wanted = rows.drop(columns="seed").set_index("epoch")
     common = again.index.intersection(wanted.index)
     difference = (again.loc[common] - wanted.loc[common]).abs().max()
     tolerance = 0.0 * difference
     if difference.any():
-        nudged = _slice(sliced, split, seed, perturbation=ULP, progress=progress)
+        nudged = _slice(sliced, split, seed, perturbation=ULP, compiled=compiled, progress=progress)
         tolerance = SENSITIVITY_FACTOR * (nudged.loc[common] - again.loc[common]).abs().max()
         tolerance += _two_samples(experiments.build_task(sliced, split, seed=seed), sliced)
     return pd.DataFrame({"difference": difference, "tolerance": tolerance, "agrees": difference <= tolerance})
@@ -121,7 +122,13 @@ def _compared(again: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
 
 
 def _slice(
-    settings: experiments.Settings, split: data.Split, seed: int, *, perturbation: float, progress: bool
+    settings: experiments.Settings,
+    split: data.Split,
+    seed: int,
+    *,
+    perturbation: float,
+    compiled: bool,
+    progress: bool,
 ) -> pd.DataFrame:
     """Frame by epoch of a run from initial weights changed by +- `perturbation` of their size."""
     task = experiments.build_task(settings, split, seed=seed).to(experiments.default_device())
@@ -132,7 +139,13 @@ def _slice(
             sign = torch.randint(0, 2, weights.shape, generator=signs).to(weights.device) * 2 - 1
             weights.mul_(1 + perturbation * sign)
     return train(
-        model, task, settings.training, seed=seed, progress=progress, description="verifying"
+        model,
+        task,
+        settings.training,
+        seed=seed,
+        compiled=compiled,
+        progress=progress,
+        description="verifying",
     ).set_index("epoch")
 
 

@@ -26,7 +26,7 @@ def test_cifar_has_the_papers_setting():
     assert (paper.train_samples, paper.test_samples, dict(paper.net)) == (None, None, {"width": 64})
     assert (paper.training.batch_size, paper.training.momentum, paper.gradients) == (512, 0, True)
     laptop = experiments.settings_of("fig-07-cifar10", "laptop")
-    assert (laptop.train_samples, laptop.training.batch_size) == (None, 512)
+    assert (laptop.train_samples, laptop.training.batch_size) == (None, 128)
 
 
 @pytest.mark.parametrize("name", ["fig-07-mnist", "fig-07-cifar10"])
@@ -63,7 +63,7 @@ def test_a_run_has_every_logit_at_every_recorded_epoch_and_is_not_changed_by_it(
         gradients=True,
     )
     frames = [
-        experiments._train(own, stand_in, 0, "cpu", None, False, "test")
+        experiments.run_settings(own, None, seed=0, split=stand_in, device="cpu", progress=False)
         for own in (settings, dataclasses.replace(settings, gradients=None))
     ]
     measured = frames[0][[f"ratio_{c}" for c in range(10)] + ["ratio", "full_ratio", "detection"]]

@@ -58,8 +58,14 @@ def test_provenance_says_what_ran_where(recorder, stand_in):
     assert entry["device"].endswith("-core CPU")
     assert entry["seconds"] > 0
     assert set(entry) == {
-        "library", "source_sha256", "torch", "python", "device", "precision", "threads", "started", "seconds",
+        "library", "source_sha256", "torch", "python", "device", "precision", "compiled", "threads",
+        "started", "seconds",
     }  # fmt: skip
+
+
+def test_whether_a_run_was_compiled_is_recorded(recorder):
+    entries = recorder([0], compiled=True).cells.values()
+    assert [entry["compiled"] for entry in entries] == [True]
 
 
 def test_seeds_in_any_order_and_number_of_calls_give_the_same_file(recorder, tmp_path):

@@ -412,16 +412,20 @@ def test_workers_and_their_threads_must_fit_the_cores(record, given, words):
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (["--workers", "2"], {"threads": 1, "workers": 2, "dask": None}),
-        (["--dask", "local:4"], {"threads": 1, "workers": None, "dask": "local:4"}),
-        (["--workers", "2", "--threads", "3"], {"threads": 3, "workers": 2, "dask": None}),
+        (["--workers", "2"], {"threads": 1, "workers": 2, "dask": None, "compiled": False}),
+        (["--dask", "local:4"], {"threads": 1, "workers": None, "dask": "local:4", "compiled": False}),
+        (
+            ["--workers", "2", "--threads", "3"],
+            {"threads": 3, "workers": 2, "dask": None, "compiled": False},
+        ),
+        (["--workers", "2", "--compiled"], {"threads": 1, "workers": 2, "dask": None, "compiled": True}),
     ],
 )
-def test_the_command_line_passes_workers_on(record, monkeypatch, tmp_path, options, wanted):
+def test_the_command_line_passes_on_how_to_compute(record, monkeypatch, tmp_path, options, wanted):
     asked = {}
 
     def compute_all(jobs, keep, *, workers, dask, progress):
-        asked.update(threads=jobs[0].threads, workers=workers, dask=dask)
+        asked.update(threads=jobs[0].threads, compiled=jobs[0].compiled, workers=workers, dask=dask)
         keep(cells.compute(jobs[0]))
 
     monkeypatch.setattr(sweeps, "compute_all", compute_all)

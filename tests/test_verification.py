@@ -1,5 +1,7 @@
 """Verification: equal where it must be, tolerant of rounding, and of nothing else."""
 
+import json
+
 import pytest
 
 from cleanprio_lib import recordings, runs, verification
@@ -23,6 +25,28 @@ def recorded(tiny, stand_in, tmp_path):
 
 def _verify(folder, stand_in, **arguments):
     return verification.verify("tiny", "quick", folder=folder, split=stand_in, progress=False, **arguments)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_compiled_run_is_verified_by_compiled_ones(tiny, stand_in, tmp_path, monkeypatch, compiled):
+    """And an uncompiled one, like those recorded before there were others, by uncompiled ones."""
+    arguments = {"folder": tmp_path, "split": stand_in, "progress": False}
+    runs.record(tiny, "quick", [0], checkpoints=tmp_path, device="cpu", compiled=compiled, **arguments)
+    path = tmp_path / "tiny-quick.json"
+    if not compiled:
+        facts = json.loads(path.read_text("utf8"))
+        del facts["seeds"]["0"]["compiled"]
+        path.write_text(json.dumps(facts), "utf8")
+    _edit(tmp_path, 1 + 2**-24)  # so that the run from changed weights is made too
+    seen, real = [], verification.train
+
+    def spy(*given, **others):
+        seen.append(others["compiled"])
+        return real(*given, **others)
+
+    monkeypatch.setattr(verification, "train", spy)
+    assert _verify(tmp_path, stand_in).agrees.all()
+    assert seen == [compiled] * 2
 
 
 def test_the_same_machine_gets_the_same_bits(recorded, stand_in):

@@ -127,6 +127,7 @@ def run_settings(
     split: data.Split | None = None,
     device: str | None = None,
     checkpoint: Path | None = None,
+    compiled: bool = False,
     progress: bool = True,
     description: str = "training",
 ) -> pd.DataFrame:
@@ -134,7 +135,7 @@ def run_settings(
     split = split_of(settings, split)
     if measure is None:
         assert split is not None  # a training run always names its data
-        frame = _train(settings, split, seed, device, checkpoint, progress, description)
+        frame = _train(settings, split, seed, device, checkpoint, compiled, progress, description)
     else:
         frame = _timed(measure, settings, seed=seed, split=split)
     frame.insert(0, "seed", seed)
@@ -147,6 +148,7 @@ def _train(
     seed: int,
     device: str | None,
     checkpoint: Path | None,
+    compiled: bool,
     progress: bool,
     description: str,
 ) -> pd.DataFrame:
@@ -159,6 +161,7 @@ def _train(
         seed=seed,
         measures=measures_of(settings),
         checkpoint=checkpoint,
+        compiled=compiled,
         progress=progress,
         description=description,
     )

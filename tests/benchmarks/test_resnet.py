@@ -7,27 +7,40 @@ import pytest
 import torch
 
 from benchmarks import resnet as bench
-from cleanprio_lib import experiments
+from cleanprio_lib import compiled_mish, experiments
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def interpreted():
+    """Mish's formulas as they are written, since compiling takes seconds; the list of those asked for."""
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled_mish, "_compiled", lambda function: asked.append(function) or function)
+        yield asked
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, interpreted):
     path = tmp_path_factory.mktemp("bench") / "claims.json"
     bench.main(["--images", "12", "--repeats", "1", "--device", "cpu", "--out", str(path)])
     return pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["claims"])
 
 
-def test_on_a_cpu_all_is_measured_and_nothing_claimed(written):
-    assert len(written) == 3
+def test_on_a_cpu_all_is_measured_and_one_thing_claimed(written, interpreted):
+    assert len(written) == 4
     assert (written[["ours", "competitor", "ratio"]] > 0).all(axis=None)
-    assert (written.must == "").all()
-    assert (written.reached == "").all()
+    assert written.must.tolist() == ["", "", "", "≥ 1.25"]
+    compiled = written.iloc[3]
+    assert compiled.ratio == pytest.approx(compiled.competitor / compiled.ours)
+    assert written.reached.tolist() == ["", "", "", "yes" if compiled.ratio >= 1.25 else "no"]
+    # One of the two nets: eight layers, a step that does not count and one that does, forward and backward.
+    assert len(interpreted) == 8 * 2 * 2
 
 
 def test_a_ratio_is_of_both_numbers(written):
-    share, speed, seconds = written.to_dict("records")
+    share, speed, seconds, _ = written.to_dict("records")
     assert share["ratio"] == pytest.approx(share["ours"] / share["competitor"])
     assert speed["ratio"] == pytest.approx(speed["ours"] / speed["competitor"])
     assert seconds["ratio"] == pytest.approx(1 / speed["ratio"])
