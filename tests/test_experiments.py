@@ -134,7 +134,9 @@ def test_targets_move_the_weights_and_metrics_keep_to_the_labels(stand_in):
     frames = {}
     for targets in (None, *experiments.TARGETS):
         settings = dataclasses.replace(BINARY, targets=targets)
-        frames[targets] = experiments._train(settings, stand_in, 0, "cpu", None, False, "test")
+        frames[targets] = experiments.run_settings(
+            settings, None, seed=0, split=stand_in, device="cpu", progress=False
+        )
     start = [frame.iloc[0] for frame in frames.values()]
     for frame in start[1:]:
         pd.testing.assert_series_equal(frame, start[0], check_exact=True)
@@ -229,7 +231,10 @@ def test_gradients_and_detection_are_measured_where_they_are_asked_for(stand_in)
     assert measures == (subset_metrics, dynamics.gradient_metrics, dynamics.detection_metrics)
     plain = dataclasses.replace(BINARY, gradients=None)
     assert experiments.measures_of(plain) == (subset_metrics,)
-    frames = [experiments._train(own, stand_in, 0, "cpu", None, False, "test") for own in (BINARY, plain)]
+    frames = [
+        experiments.run_settings(own, None, seed=0, split=stand_in, device="cpu", progress=False)
+        for own in (BINARY, plain)
+    ]
     assert {"detection", "detection_0", "detection_1", "cosine_1"} <= set(frames[0])
     pd.testing.assert_frame_equal(frames[0][list(frames[1])], frames[1], check_exact=True)
 
