@@ -92,7 +92,7 @@ EXPERIMENTS = (
             _CIFAR,
             net=(("width", 16),),
             test_samples=5_000,
-            training=replace(_CIFAR.training, epochs=40, batch_size=128, dense_epochs=20, measured=5_000),
+            training=replace(_CIFAR.training, epochs=25, batch_size=128, dense_epochs=20, measured=5_000),
         ),
         quick=replace(
             _CIFAR,
