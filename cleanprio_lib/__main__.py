@@ -167,7 +167,7 @@ def _verify(chosen: argparse.Namespace) -> int:
     if not result.difference.any():
         print("equal bit for bit")
     elif result.agrees.all():
-        print("agrees: every column within ten times what a change in the last place makes, and two samples")
+        print("agrees: every column within ten times what changes in the last place make, and two samples")
     else:
         print(f"DOES NOT AGREE: {', '.join(result.index[~result.agrees])}")
     return 0 if result.agrees.all() else 1

@@ -1,10 +1,13 @@
 """Verification: equal where it must be, tolerant of rounding, and of nothing else."""
 
+import dataclasses
 import json
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 
-from cleanprio_lib import recordings, runs, verification
+from cleanprio_lib import experiments, recordings, runs, verification
 from tests.conftest import TINY
 
 
@@ -46,7 +49,7 @@ def test_a_compiled_run_is_verified_by_compiled_ones(tiny, stand_in, tmp_path, m
 
     monkeypatch.setattr(verification, "train", spy)
     assert _verify(tmp_path, stand_in).agrees.all()
-    assert seen == [compiled] * 2
+    assert seen == [compiled] * (1 + verification.NUDGES)
 
 
 def test_the_same_machine_gets_the_same_bits(recorded, stand_in):
@@ -56,11 +59,83 @@ def test_the_same_machine_gets_the_same_bits(recorded, stand_in):
     assert result.agrees.all()
 
 
-def _edit(folder, factor):
+def _edit(folder, factor, column="clean_loss"):
     path = folder / "tiny-quick.csv"
     frame = recordings.read_csv(path)
-    frame["clean_loss"] *= factor
+    frame[column] *= factor
     frame.to_csv(path, index=False)
+
+
+@pytest.fixture(params=[None, (0, 1)], ids=["ten classes", "two classes"])
+def with_gradients(request, tiny, stand_in, tmp_path, monkeypatch):
+    """Folder of a recorded run in which subset gradients are measured, and its columns."""
+    settings = dataclasses.replace(
+        TINY, model="fully_connected", net=(("width", 8),), classes=request.param, gradients=True
+    )
+    scales = MappingProxyType(dict.fromkeys(experiments.SCALES, settings))
+    known = {tiny: experiments.Experiment(tiny, "nothing", scales)}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", known)
+    run = runs.record(
+        tiny,
+        "quick",
+        [0],
+        folder=tmp_path,
+        checkpoints=tmp_path,
+        split=stand_in,
+        device="cpu",
+        progress=False,
+    )
+    return tmp_path, [column for column in run.frame if column not in ("seed", "epoch")]
+
+
+def test_gradients_are_verified_with_the_rest(with_gradients, stand_in):
+    folder, columns = with_gradients
+    assert "true_cosine" in columns
+    result = _verify(folder, stand_in)
+    assert list(result.index) == columns
+    assert (result.difference == 0).all()
+    assert result.agrees.all()
+
+
+@pytest.mark.parametrize(("factor", "agrees"), [(1 + 2**-24, True), (1.001, False)])
+def test_a_gradient_that_differs_is_held_against_a_measured_tolerance(
+    with_gradients, stand_in, factor, agrees
+):
+    folder, _ = with_gradients
+    _edit(folder, factor, "true_size")
+    result = _verify(folder, stand_in)
+    assert result.index[~result.agrees].tolist() == ([] if agrees else ["true_size"])
+    assert 0 < result.tolerance["true_size"] < 1e-3
+
+
+@pytest.mark.parametrize(("pairs", "agrees"), [(1, True), (5, False)])
+def test_a_pair_or_two_may_change_places(with_gradients, stand_in, pairs, agrees):
+    """Of residuals that are far from each other, so that nudges exchange none."""
+    folder, _ = with_gradients
+    settings = experiments.settings_of("tiny", "quick")
+    wrong = experiments.build_task(settings, stand_in, seed=0)
+    own = wrong.is_noisy[wrong.true == 1]
+    path = folder / "tiny-quick.csv"
+    frame = recordings.read_csv(path)
+    frame["detection_1"] -= pairs / (int(own.sum()) * int((~own).sum()))
+    frame.to_csv(path, index=False)
+    result = _verify(folder, stand_in)
+    assert result.index[~result.agrees].tolist() == ([] if agrees else ["detection_1"])
+
+
+def test_no_number_is_one_that_agrees_with_no_number_alone(with_gradients, stand_in):
+    folder, _ = with_gradients
+    _edit(folder, np.nan, "true_cosine")
+    result = _verify(folder, stand_in)
+    assert result.index[~result.agrees].tolist() == ["true_cosine"]
+    assert result.difference["true_cosine"] == np.inf
+
+
+def test_numbers_that_are_no_longer_measured_are_named(recorded, stand_in):
+    path = recorded / "tiny-quick.csv"
+    recordings.read_csv(path).assign(height=1.0).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"the recorded run has columns \[.*'height'\], this code makes"):
+        _verify(recorded, stand_in)
 
 
 def test_a_difference_of_rounding_agrees_within_a_measured_tolerance(recorded, stand_in):
