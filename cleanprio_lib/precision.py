@@ -1,4 +1,4 @@
-"""Full precision for a measurement, whatever its caller has switched on."""
+"""Full precision for a measurement or a step in float32, whatever the caller has switched on."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def in_full_precision(
 
     @wraps(measure)
     def measured(model: nn.Module, x: Tensor, *args: Others.args, **kwargs: Others.kwargs) -> Result:
-        with _full_precision(x.device), torch.inference_mode(False), torch.no_grad():
+        with full_precision(x.device), torch.inference_mode(False), torch.no_grad():
             return measure(model, x, *args, **kwargs)
 
     return measured
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Neither of the two, whose gradients are degrees off."""
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Within the block neither autocast nor TensorFloat-32, whose gradients are degrees off."""
     with ExitStack() as stack:
         stack.enter_context(torch.autocast(device.type, enabled=False))
         if device.type == "cuda":

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from cleanprio_lib.checkpoints import RunState, threads
 from cleanprio_lib.compiled_mish import compiled_mish
 from cleanprio_lib.metrics import Task, measured_samples, predict, sample_losses, subset_metrics
+from cleanprio_lib.precision import full_precision
 from cleanprio_lib.sgd import SGD, Optimizer
 
 Measure = Callable[[nn.Module, Task], dict[str, float]]
@@ -37,8 +38,9 @@ class TrainingSettings:
         dense_epochs: measure after each of the first so many epochs too.
         measured: on how many training samples (the same share of every class, clean and noisy) the subset
             metrics are taken; None for all. The test set is always measured whole.
-        precision: of the training steps: "float32", "bfloat16" (autocast; weights stay float32), or "auto",
-            which is bfloat16 where the device has the instructions. Measurements are always float32.
+        precision: of the training steps: "float32" (never TensorFloat-32), "bfloat16" (autocast; weights stay
+            float32), or "auto", which is bfloat16 where the device has the instructions. Measurements are
+            always float32.
     """
 
     epochs: int
@@ -165,21 +167,19 @@ def train_epoch(
     """One pass over the training set, in an order that depends on (seed, epoch) alone."""
     model.train()
     device = task.x.device
-    autocast = torch.autocast(
-        device.type,
-        torch.bfloat16,
-        enabled=resolve_precision(settings.precision, device) == "bfloat16",
-    )
+    in_bfloat16 = resolve_precision(settings.precision, device) == "bfloat16"
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16)
     batch_size = settings.batch_size or len(task.x)
     part = gradient_batch(model, device) or batch_size
     targets = task.given if task.targets is None else task.targets
-    for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(batch_size):
-        optimizer.zero_grad()
-        for indices in batch.split(part):
-            with autocast:
-                logits = model(task.x.index_select(0, indices))
-            (sample_losses(logits.float(), targets[indices]).sum() / len(batch)).backward()
-        optimizer.step()
+    with nullcontext() if in_bfloat16 else full_precision(device):
+        for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(batch_size):
+            optimizer.zero_grad()
+            for indices in batch.split(part):
+                with autocast:
+                    logits = model(task.x.index_select(0, indices))
+                (sample_losses(logits.float(), targets[indices]).sum() / len(batch)).backward()
+            optimizer.step()
 
 
 def sample_order(count: int, *, epoch: int, seed: int) -> Tensor:

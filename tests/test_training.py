@@ -203,6 +203,28 @@ def test_bfloat16_curves_lie_in_the_band_of_float32_seeds(stand_in):
     assert not single.groupby("epoch").mean().equals(half)
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "highest"), ("bfloat16", "medium")])
+def test_float32_steps_have_no_tensorfloat32_forward_or_backward(precision, expected):
+    seen = []
+
+    class Spying(nn.Linear):
+        def forward(self, x):
+            if self.training:
+                seen.append(torch.get_float32_matmul_precision())
+                self.weight.register_hook(lambda _: seen.append(torch.get_float32_matmul_precision()))
+            return super().forward(x)
+
+    task = make_task()
+    settings = replace(SETTINGS, epochs=1, batch_size=None, precision=precision)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        train(Spying(6, 3), task, settings, seed=0, progress=False)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [expected] * 2
+
+
 @pytest.mark.parametrize(
     ("device", "gpu", "cpu", "precision"),
     [
