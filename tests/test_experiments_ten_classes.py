@@ -29,6 +29,16 @@ def test_cifar_has_the_papers_setting():
     assert (laptop.train_samples, laptop.training.batch_size) == (None, 128)
 
 
+def test_full_width_differs_from_laptop_scale_in_width_and_length_alone():
+    full_width = experiments.settings_of("fig-07-cifar10-full-width", "laptop")
+    laptop = experiments.settings_of("fig-07-cifar10", "laptop")
+    assert full_width.net == experiments.settings_of("fig-07-cifar10", "paper").net
+    when = {"epochs": 1, "record_every": 1, "dense_epochs": 0}
+    one, other = (dataclasses.replace(own.training, **when) for own in (full_width, laptop))
+    assert one == other
+    assert dataclasses.replace(full_width, net=laptop.net, training=laptop.training) == laptop
+
+
 @pytest.mark.parametrize("name", ["fig-07-mnist", "fig-07-cifar10"])
 def test_ten_classes_build_and_are_measured_logit_by_logit(name):
     settings = experiments.settings_of(name, "quick")

@@ -20,6 +20,13 @@ _CIFAR = Settings(
     net=(("width", 64),),
     gradients=True,
 )
+_FULL_WIDTH = replace(
+    _CIFAR,
+    test_samples=5_000,
+    training=TrainingSettings(
+        epochs=16, batch_size=128, learning_rate=0.1, record_every=4, dense_epochs=8, measured=5_000
+    ),
+)
 
 EXPERIMENTS = (
     experiment(
@@ -101,6 +108,24 @@ EXPERIMENTS = (
             test_samples=500,
             training=TrainingSettings(
                 epochs=12, batch_size=64, learning_rate=0.1, record_every=4, measured=300
+            ),
+        ),
+    ),
+    experiment(
+        "fig-07-cifar10-full-width",
+        "Figures 7 bottom, 8 right and 11 right with the paper's net, at a pace that a CPU can keep",
+        chosen=(
+            "As for the narrower nets: steps of 128 images, where the paper has 512, so that fewer passes "
+            "do. Fewer of them are measured."
+        ),
+        paper=_FULL_WIDTH,
+        quick=replace(
+            _FULL_WIDTH,
+            net=(("width", 16),),
+            train_samples=1_500,
+            test_samples=500,
+            training=TrainingSettings(
+                epochs=4, batch_size=64, learning_rate=0.1, record_every=4, measured=300
             ),
         ),
     ),
