@@ -87,6 +87,11 @@ def _noisy_loss_turns(own: pd.DataFrame) -> float:
     return _at_highest(own if np.isnan(half) else own[own.epoch <= half], "noisy_loss")
 
 
+def at_highest(frame: pd.DataFrame, column: str) -> pd.Series:
+    """For each seed, the first epoch at which a column is highest."""
+    return frame.groupby("seed")[["epoch", column]].apply(lambda own: _at_highest(own, column))
+
+
 def _at_highest(own: pd.DataFrame, column: str) -> float:
     """The first epoch of a column's highest value; the first of all where it has none."""
     ordered = own.sort_values("epoch")

@@ -72,14 +72,20 @@ def test_a_run_as_the_paper_says_holds(claim):
     assert _judged(claim, _frame(claim)) == ("holds", [])
 
 
-# Claims; epochs; column; a value that still agrees; one that does not; what then disagrees.
+# Claims; epochs; column; a value that still agrees; one that does not; what then disagrees. Of nine places,
+# exchanging two that are k apart takes 2k²/120 off a rank correlation of 1.
 RISING, E = range(STOP + 1), np.arange(STOP + 1)
 BOTH_7, BOTH_8, BOTH_11 = zip(MNIST, CIFAR, strict=True)
 CASES = [
     (("fig-7-top",), STOP, "noisy_error", 0.951, 0.949, "noisy error at the stop"),
-    (("fig-7-bot",), STOP, "noisy_error", 0.751, 0.749, "noisy error at the stop"),
+    (BOTH_7, RISING, "noisy_error", 0.9 + 0.01 * E[[0, 5, 2, 3, 4, 1, 6, 7, 8]],
+     0.9 + 0.01 * E[[0, 6, 2, 3, 4, 5, 1, 7, 8]], RANK.format("noisy error")),
+    (("fig-7-bot",), STOP, "noisy_error", 0.94, 0.89,
+     RANK.format("noisy error"), "noisy error at the stop, less that at the start"),
     (BOTH_7, END, "noisy_error", 0.499, 0.501, "noisy error at the end"),
-    (BOTH_7, STOP, "noisy_residual", 0.951, 0.949,
+    (BOTH_7, RISING, "noisy_residual", 0.95 + 0.03 * E[[0, 3, 2, 1, 4, 5, 6, 7, 8]],
+     0.95 + 0.03 * E[[0, 4, 2, 3, 1, 5, 6, 7, 8]], RANK.format("mean residual of the noisy subset")),
+    (BOTH_7, STOP, "noisy_residual", 1.15, 0.949, RANK.format("mean residual of the noisy subset"),
      "mean residual of the noisy subset at the stop, less that at the start"),
     (BOTH_7, END, "noisy_residual", 1.18, 1.3, "its largest value less that at the end"),
     (("fig-7-top",), STOP, "test_error", 0.099, 0.101, "lowest test error"),
@@ -91,11 +97,12 @@ CASES = [
     (("fig-8-left",), 0, "ratio", 21 * 0.951, 21 * 0.949, "ratio at t = 0, geometric mean over logits"),
     (("fig-8-right",), 0, "ratio", 13.5 * 1.049, 13.5 * 1.051, "ratio at t = 0, geometric mean over logits"),
     (("fig-8-left",), STOP, "ratio", 2.99, 3.01, "ratio at the stop"),
-    # Two of nine places exchanged, k apart, take 2k²/120 off a rank correlation of 1.
     (BOTH_8, range(1, 8), "ratio", 10.5 - np.arange(1, 8)[[2, 1, 0, 3, 4, 5, 6]],
      10.5 - np.arange(1, 8)[[3, 1, 2, 0, 4, 5, 6]], RANK.format("ratio")),
-    (BOTH_11, STOP, "noisy_loss", 2.31, 2.30,
-     "noisy loss at the stop less that at the start"),
+    (BOTH_11, RISING, "noisy_loss", 2.303 + 0.1 * E[[0, 5, 2, 3, 4, 1, 6, 7, 8]],
+     2.303 + 0.1 * E[[0, 6, 2, 3, 4, 5, 1, 7, 8]], RANK.format("noisy loss")),
+    (BOTH_11, STOP, "noisy_loss", 2.95, 2.30,
+     RANK.format("noisy loss"), "noisy loss at the stop less that at the start"),
     (BOTH_11, 0, "noisy_loss", 2.303 * 1.049, 2.303 * 1.051, "noisy loss at t = 0"),
     (BOTH_11, END, "noisy_loss", 3.0, 4.0, "largest noisy loss less that at the end"),
     (BOTH_11, RISING, "clean_loss", 2.3 - 0.1 * E, 2.3 + 0.1 * E,
@@ -103,21 +110,13 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("claims", "epochs", "column", "good", "bad", "failing"), CASES)
-def test_one_number_of_one_seed_decides(claims, epochs, column, good, bad, failing):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[2]}: {case[5]}")
+def test_one_number_of_one_seed_decides(case):
+    claims, epochs, column, good, bad, *failing = case
     for claim in claims:
         assert _judged(claim, _changed(_frame(claim), epochs, column, good)) == ("holds", [])
         verdict, found = _judged(claim, _changed(_frame(claim), epochs, column, bad))
-        assert (verdict, found) == ("holds in part", [failing])
-
-
-@pytest.mark.parametrize(("claim", "height"), [("fig-7-top", 0.95), ("fig-7-bot", 0.85)])
-def test_the_height_of_the_noisy_error_is_asked_for(claim, height):
-    frame = _frame(claim)
-    frame["noisy_error"] = frame.noisy_error.clip(upper=height + 0.001)
-    assert "largest noisy error" not in _judged(claim, frame)[1]
-    frame["noisy_error"] = frame.noisy_error.clip(upper=height - 0.001)
-    assert "largest noisy error" in _judged(claim, frame)[1]
+        assert (verdict, found) == ("holds in part", failing)
 
 
 def test_a_minimum_above_the_noise_level_and_no_u_are_seen():

@@ -162,6 +162,11 @@ def test_what_does_not_move_has_no_rank_correlation(frame):
     assert statistics.rank_correlation(frame.assign(x=1.0), "x").isna().all()
 
 
+def test_a_column_is_highest_first_at_an_epoch_of_each_seed(frame):
+    assert statistics.at_highest(frame, "noisy_error").to_dict() == {0: 2, 1: 4}
+    assert statistics.at_highest(frame, "noisy_loss").to_dict() == {0: 4, 1: 1}
+
+
 def test_largest_step_is_the_largest_rise_within_a_seed(frame):
     assert statistics.largest_step(frame, "noisy_error").to_dict() == pytest.approx({0: 0.3, 1: 0.3})
     assert statistics.largest_step(frame, "noisy_loss").to_dict() == pytest.approx({0: 0.1, 1: 0.2})
