@@ -63,6 +63,26 @@ def test_what_a_gpu_must_reach(mine, theirs, chip, reached):
     assert (bench.claims_of(mine, theirs, 50_000, 85e12, chip, on_gpu=False).reached == "").all()
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_the_chip_multiplies_in_the_precision_of_our_steps(monkeypatch, precision, interpreted):
+    seen, real = [], bench._fastest
+
+    def spy(contestants, repeats, device):
+        if len(contestants) == 1:
+            seen.append((contestants[0]().dtype, torch.get_float32_matmul_precision()))
+        return real(contestants, repeats, device)
+
+    monkeypatch.setattr(bench, "_fastest", spy)
+    monkeypatch.setattr(bench.training, "resolve_precision", lambda *_: precision)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = bench.benchmark(8, 1, CPU)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == [(getattr(torch, precision), "highest")]
+    assert found.what[0] == f"share of the {precision} product"
+
+
 def test_a_cpu_gets_few_images(monkeypatch):
     asked = []
     monkeypatch.setattr(
