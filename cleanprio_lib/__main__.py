@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_record)
 
     listed = commands.add_parser("runs", help="list recorded, partial, missing and stale runs")
-    listed.add_argument("--watch", action="store_true", help="show what is running, until nothing is")
+    listed.add_argument(
+        "--watch", action="store_true", help="show how far unfinished ones are, until none runs"
+    )
     listed.set_defaults(command=_runs)
 
     verify = commands.add_parser("verify", help="run a slice of a recorded run again and compare")

@@ -77,7 +77,7 @@ def watch(
     show: Callable[[str], object] = print,
     sleep: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Show the running cells again and again, until none runs.
+    """Show the cells that run, and those that were begun, again and again, until none runs.
 
     Args:
         folder: of the recorded runs.
@@ -202,12 +202,13 @@ def _held(lock: Path) -> bool:
 
 
 def _look(cells: pd.DataFrame, folder: Path) -> str:
-    running = cells[cells.state == "running"]
-    if running.empty:
-        return f"nothing is running; {len(cells)} begun" if len(cells) else "nothing is running"
+    running = (cells.state == "running").any()
+    head = time.strftime("%H:%M:%S") if running else "nothing is running"
+    if cells.empty:
+        return head
     recorded = [
         f"{name} {scale}: {len(recordings.recorded_cells(name, scale, folder))} cells recorded"
-        for name, scale in dict.fromkeys(zip(running.experiment, running.scale, strict=True))
+        for name, scale in dict.fromkeys(zip(cells.experiment, cells.scale, strict=True))
     ]
-    shown = running.drop(columns="state").to_string(index=False, float_format="{:.1f}".format, na_rep="")
-    return "\n".join([time.strftime("%H:%M:%S"), shown, *recorded])
+    shown = cells.to_string(index=False, float_format="{:.1f}".format, na_rep="")
+    return "\n".join([head, shown, *recorded])

@@ -636,9 +636,12 @@ def test_watch_shows_progress_and_time_left_until_nothing_runs(record, monkeypat
     )
     # One of three epochs took a minute and a half: two are left.
     running = shown[0].splitlines()[2].split()
-    assert running == ["grid", "quick", "width", "8,", "seed", "1", "1", "3", "1.5", "3.0"]
+    cell = ["grid", "quick", "width", "8,", "seed", "1"]
+    assert running == [*cell, "running", "1", "3", "1.5", "3.0"]
     assert shown[0].splitlines()[-1] == "grid quick: 2 cells recorded"
-    assert shown[1:] == ["nothing is running; 1 begun"]
+    (waiting,) = shown[1:]
+    assert waiting.splitlines()[0] == "nothing is running"
+    assert waiting.splitlines()[2].split() == [*cell, "begun", "1", "3", "1.5", "3.0"]
     assert _listed(record).status == "recorded (1 begun more)"
 
 
