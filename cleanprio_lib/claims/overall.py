@@ -19,16 +19,16 @@ MOST, MONOTONE = 0, 0.9
 def _no_impact(noisy: Recorded, true: Recorded) -> tuple[Measured, ...]:
     early = with_and_without_noise(until_stop(noisy.frame))
     start = early[early.epoch == 0].set_index("seed")
-    largest = early.groupby("seed")[["direction", "length"]].max()
+    smallest = early.groupby("seed")[["direction", "length"]].min()
     slower = epochs_to(noisy.frame, REACHED) / epochs_to(true.frame, REACHED)
     exact = 1 / (1 - theory.smoothing(noisy.settings["level"]))
     direction, length = "cos(∇L(D), ∇L(D_clean))", "‖g_clean + g_noise‖/‖g_clean‖, all samples"
     words = f"1 (above {SAME_DIRECTION:g})"
     return (
         above(f"{direction} at t = 0", start.direction, SAME_DIRECTION, words),
-        above(f"{direction}, largest up to the stop", largest.direction, SAME_DIRECTION, words),
+        above(f"{direction}, smallest up to the stop", smallest.direction, SAME_DIRECTION, words),
         above(f"{length}, at t = 0", start.length, SAME_LENGTH, words),
-        above(f"{length}, largest up to the stop", largest.length, SAME_LENGTH, words),
+        above(f"{length}, smallest up to the stop", smallest.length, SAME_LENGTH, words),
         below(
             f"epochs to a test error of {REACHED:g}, by those on true labels",
             slower,

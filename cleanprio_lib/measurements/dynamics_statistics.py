@@ -58,6 +58,11 @@ def until_stop(frame: pd.DataFrame, *, factor: float = 1.0) -> pd.DataFrame:
     return frame[frame.epoch <= factor * stop]
 
 
+def after_stop(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each seed after its early stopping point by the oracle."""
+    return frame[frame.epoch > frame.seed.map(early_stopping.oracle(frame).epoch)]
+
+
 def until_half_learnt(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of each seed until half of its wrong labels have been learnt.
 

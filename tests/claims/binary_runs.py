@@ -37,6 +37,7 @@ def as_the_paper_says():
         "ratio_0": 1.2 * ratio,
         "ratio_1": ratio / 1.2,
         "true_cosine": 0.98 - 0.001 * e,
+        "smoothed_cosine": 0.99 - 0.001 * e,
     }
     for c in (0, 1):
         columns |= {f"cosine_{c}": -1.0, f"alpha_{c}": 2 / 3, f"clean_part_{c}": 0.6, f"noisy_part_{c}": -0.4}
@@ -53,18 +54,19 @@ def changed(frame, epochs, columns, *, seed=1):
     return frame
 
 
-def verdict(claim, frame):
-    """What a recorded run with this frame would decide, and which quantities do not agree."""
-    facts = {"data": {"source": "MNIST"}, "settings": {"level": LEVEL}, "seeds": {}}
-    judged = judge(CLAIMS[claim], Recorded("made up", "paper", frame, facts, True))
+def verdict(claim, *frames):
+    """What recorded runs with these frames would decide, and which quantities do not agree."""
+    judged = judge(CLAIMS[claim], *map(_recorded, frames))
     return judged.verdict, [number.quantity for number in judged.measured if not number.agrees]
 
 
-def quantities(claim, frame):
+def quantities(claim, *frames):
+    return [number.quantity for number in CLAIMS[claim].measure(*map(_recorded, frames))]
+
+
+def _recorded(frame):
     facts = {"data": {"source": "MNIST"}, "settings": {"level": LEVEL}, "seeds": {}}
-    return [
-        number.quantity for number in CLAIMS[claim].measure(Recorded("made up", "paper", frame, facts, True))
-    ]
+    return Recorded("made up", "paper", frame, facts, True)
 
 
 def swapped(values, *pairs):

@@ -162,6 +162,12 @@ def test_what_does_not_move_has_no_rank_correlation(frame):
     assert statistics.rank_correlation(frame.assign(x=1.0), "x").isna().all()
 
 
+def test_after_the_stop_is_what_until_the_stop_is_not(frame):
+    after = statistics.after_stop(frame)
+    assert sorted(zip(after.seed, after.epoch, strict=True)) == [(0, 4), (0, 8), (1, 8)]
+    assert len(after) + len(statistics.until_stop(frame)) == len(frame)
+
+
 def test_a_column_is_highest_first_at_an_epoch_of_each_seed(frame):
     assert statistics.at_highest(frame, "noisy_error").to_dict() == {0: 2, 1: 4}
     assert statistics.at_highest(frame, "noisy_loss").to_dict() == {0: 4, 1: 1}
