@@ -19,6 +19,8 @@ from cleanprio_lib.measurements.dynamics_statistics import rank_correlation, unt
 from cleanprio_lib.runs import Recorded
 
 FITTED = 0.5  # noisy error at which half of the wrong labels are learnt
+TREND, STRICT_TREND = 0.7, 0.9  # Spearman's rank correlation with the epoch: "increases", "monotonically"
+TRENDS = ("clean_error", "noisy_error", "clean_residual", "noisy_residual")
 AT_STOP = (
     "test_error",
     "final_test_error",
@@ -60,13 +62,14 @@ def turning_points(frame: pd.DataFrame, swept: str) -> pd.DataFrame:
 
     Returns:
         A row for each (value, seed), the index: `delta`, its level; `stop`, the epoch of lowest test error;
-        the columns of `AT_STOP` there; `start_ratio`, `start_cosine`, `start_noisy_residual`;
+        the columns of `AT_STOP` there; `start_ratio`, `start_cosine`, `start_noisy_error`,
+        `start_noisy_residual`;
         `highest_noisy`, the largest noisy error; `highest_residual`, the largest noisy residual, and `peak`,
         its epoch; `half`, the first epoch after the largest noisy error at which half of the wrong labels are
         learnt, NaN if there is none; `last_noisy_error`; `speed`, by how much the test residual falls an
         epoch, up to the first record after the start; `halfway`, the epoch at which the clean residual has
         come half of the way to the plateau of a net that has learnt no single label, NaN if it has not; and
-        `clean_trend`, the rank correlation of the clean residual with time up to the stop.
+        of each of `TRENDS` the rank correlation with time up to the stop, such as `clean_error_trend`.
     """
     rows = {key: _turning_point(own) for key, own in _cells(frame, swept)}
     found = pd.DataFrame.from_dict(rows, orient="index")
@@ -84,6 +87,7 @@ def _turning_point(own: pd.DataFrame) -> dict[str, float]:
         **{name: stop[name] for name in AT_STOP},
         "start_ratio": first.ratio,
         "start_cosine": first.cosine,
+        "start_noisy_error": first.noisy_error,
         "start_noisy_residual": first.noisy_residual,
         "highest_noisy": highest.noisy_error,
         "highest_residual": peak.noisy_residual,
@@ -92,7 +96,7 @@ def _turning_point(own: pd.DataFrame) -> dict[str, float]:
         "last_noisy_error": last.noisy_error,
         "speed": (first.test_residual - second.test_residual) / second.epoch,
         "halfway": _halfway(own),
-        "clean_trend": rank_correlation(until_stop(own), "clean_residual").iloc[0],
+        **{f"{name}_trend": rank_correlation(until_stop(own), name).iloc[0] for name in TRENDS},
     }
 
 
@@ -108,15 +112,16 @@ def clean_priority(cells: pd.DataFrame) -> pd.DataFrame:
     """What cells of `turning_points` show of clean priority, as the captions of figures 12 and 13 have it.
 
     Returns:
-        In the same rows, whether up to the stop the clean residual falls (its rank correlation with time is
-        below −0.7), and whether at the stop the noisy residual is larger than at the start, the noisy error
-        above one half, and the test error below the noise level and below where it ends.
+        In the same rows, whether up to the stop the clean error and residual fall and the noisy ones rise,
+        the residual monotonically, as rank correlations with time beyond `TREND` and `STRICT_TREND` tell; and
+        whether the test error at the stop is below the noise level and below where it ends.
     """
     return pd.DataFrame(
         {
-            "the clean residual falls": cells.clean_trend < -0.7,
-            "the noisy residual rises": cells.noisy_residual > cells.start_noisy_residual,
-            "the noisy error is above one half": cells.noisy_error > FITTED,
+            "the clean error falls": cells.clean_error_trend < -TREND,
+            "the clean residual falls": cells.clean_residual_trend < -TREND,
+            "the noisy error rises": cells.noisy_error_trend > TREND,
+            "the noisy residual rises monotonically": cells.noisy_residual_trend > STRICT_TREND,
             "the test error is below δ": cells.test_error < cells.delta,
             "the test error is below where it ends": cells.final_test_error > cells.test_error,
         }

@@ -64,8 +64,9 @@ def test_every_cell_has_its_own_turn(frame):
         assert row.last_noisy_error == pytest.approx(0.5 + 0.08 * stop - 0.1 * (12 - stop))
         assert row.speed == pytest.approx(0.01)
         assert row.halfway == pytest.approx(2.5)  # from .5 half-way to δ = .4, by .02 an epoch
-        assert row.clean_trend == pytest.approx(-1)
-        assert (row.delta, row.start_noisy_residual) == (0.4, 0.5)
+        assert (row.clean_error_trend, row.clean_residual_trend) == pytest.approx((-1, -1))
+        assert (row.noisy_error_trend, row.noisy_residual_trend) == pytest.approx((1, 1))
+        assert (row.delta, row.start_noisy_error, row.start_noisy_residual) == (0.4, 0.5, 0.5)
 
 
 def test_wrong_labels_that_are_never_half_learnt_have_no_such_epoch(frame):
@@ -76,9 +77,10 @@ def test_wrong_labels_that_are_never_half_learnt_have_no_such_epoch(frame):
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("clean_trend", -0.7, "the clean residual falls"),
-        ("noisy_residual", 0.5, "the noisy residual rises"),
-        ("noisy_error", 0.5, "the noisy error is above one half"),
+        ("clean_error_trend", -0.7, "the clean error falls"),
+        ("clean_residual_trend", -0.7, "the clean residual falls"),
+        ("noisy_error_trend", 0.7, "the noisy error rises"),
+        ("noisy_residual_trend", 0.9, "the noisy residual rises monotonically"),
         ("test_error", 0.4, "the test error is below δ"),
         ("final_test_error", 0.1, "the test error is below where it ends"),
     ],
