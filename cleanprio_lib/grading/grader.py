@@ -39,7 +39,7 @@ class Report:
     Attributes:
         graded: a submission each, in order of the students' names.
         table: the CSV.
-        isolation: the kind of sandbox.
+        isolation: the kind of sandbox; the weakest, where submissions graded before ran in another.
         why_not_better: for each better kind, why it cannot be had here.
         kept: how many were graded by an earlier run.
         hidden: there were hidden checks.
@@ -109,12 +109,10 @@ def grade(
         *([hidden_file.parent] if hidden_file else []),
     ]
     waiting = [one for one in found if done[one.key] is None]
-    kind = isolation or ""
     why: list[str] = []
     if waiting:
         first, why = sandbox.choose(isolation, limits=limits, hidden=kept_away)
-        kind = first.kind
-        new = partial(Sandbox, kind, limits=limits, hidden=kept_away)
+        new = partial(Sandbox, first.kind, limits=limits, hidden=kept_away)
         job = partial(_grade_one, whole, seed, wanted)
         for one in _all(waiting, first, new, job, workers or os.cpu_count() or 1, progress):
             done[one.submission.key] = one
@@ -126,7 +124,7 @@ def grade(
     return Report(
         graded,
         out,
-        kind or graded[0].isolation,
+        max((one.isolation for one in graded), key=sandbox.KINDS.index),
         tuple(why),
         len(found) - len(waiting),
         hidden_file is not None,

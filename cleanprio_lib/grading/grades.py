@@ -11,7 +11,9 @@ import base64
 import csv
 import dataclasses
 import hashlib
+import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,22 +187,52 @@ def write_table(
 def read_by_hand(graded: Sequence[Graded], assignment: Assignment, files: Files) -> dict[str, dict[str, str]]:
     """What the teacher has filled in so far, by student's key and column.
 
+    Args:
+        files: whose table may come from any spreadsheet: separated by commas, semicolons or tabs, in UTF-8
+            or, as some write CSV, in Windows-1252, with points or commas in its numbers.
+
     Raises:
-        ValueError: a number of points that cannot be; names the student and the column.
+        ValueError: the table is not one of this assignment, holds points of a student who is not in the
+            folder, or a number of points that cannot be; it would be overwritten.
     """
     if not files.table.exists():
         return {}
-    with files.table.open(encoding="utf-8-sig", newline="") as file:
-        rows = {row.get("feedback"): row for row in csv.DictReader(file)}
+    by_hand = [question for question in assignment.questions if not question.checks]
+    rows = _rows(files.table, [*map(column, by_hand), "feedback"], assignment)
+    students = {f"{files.folder.name}/{one.stem}.html": one.submission for one in graded}
     filled: dict[str, dict[str, str]] = {}
-    for one in graded:
-        row = rows.get(f"{files.folder.name}/{one.stem}.html", {})
-        for question in assignment.questions:
-            text = (row.get(column(question)) or "").strip().replace(",", ".")
-            if text and not question.checks:
-                _check_points(text, question, one.submission.student)
-                filled.setdefault(one.submission.key, {})[column(question)] = text
+    for row in rows:
+        submission = students.get(row["feedback"] or "")
+        for question in by_hand:
+            text = (row[column(question)] or "").strip().replace(",", ".")
+            if not text:
+                continue
+            if submission is None:
+                raise ValueError(
+                    f"{files.table} holds points by hand of {row.get('student')!r}, who is not in the folder "
+                    f"of submissions: remove the row, or give another file"
+                )
+            _check_points(text, question, submission.student)
+            filled.setdefault(submission.key, {})[column(question)] = text
     return filled
+
+
+def _rows(table: Path, needed: Sequence[str], assignment: Assignment) -> list[dict[str, str | None]]:
+    """Rows of a table as a spreadsheet may have saved it."""
+    content = table.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("cp1252", errors="replace")  # names alone can differ, by which nothing is found
+    delimiter = re.match(r'"?student"?([,;\t])', text)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter[1] if delimiter else ",")
+    missing = [name for name in needed if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(
+            f"{table} must be a table of assignment {assignment.number}, to be written anew; it lacks "
+            f"{', '.join(map(repr, missing))}: give another file, or move this one away"
+        )
+    return list(reader)
 
 
 def total(one: Graded, assignment: Assignment, by_hand: Mapping[str, str]) -> float | None:

@@ -96,6 +96,22 @@ def test_a_row_a_student(folder, hidden, graded):
     assert "1 could not be read" in grader.in_short(report)
 
 
+def test_the_weakest_isolation_is_told_whenever_it_was(folder, hidden, graded, monkeypatch):
+    assert run(folder, hidden).isolation == "none"
+    better = Box()
+    better.kind = "namespaces"
+    monkeypatch.setattr(grader.sandbox, "choose", lambda *_, **__: (better, []))
+    monkeypatch.setattr(grader, "Sandbox", lambda *_, **__: better)
+    assert run(folder, hidden, isolation="namespaces").isolation == "none"  # nothing is graded again
+    hand_in(folder, "cid_3_12_c.ipynb", HONEST)
+    report = run(folder, hidden, isolation="namespaces")
+    assert [one.isolation for one in report.graded] == ["none", "none", "namespaces"]
+    assert report.isolation == "none"
+    for path in folder.parent.glob("grades-records/*"):
+        path.unlink()
+    assert run(folder, hidden).isolation == "namespaces"
+
+
 def test_hidden_checks_are_part_of_the_points(folder, hidden, graded):
     hidden_checks = grader.hidden_checks(hidden / "hidden_9.py")
     whole = with_hidden(TOY, hidden_checks)
@@ -192,13 +208,13 @@ def test_what_could_not_be_run_is_run_another_time(folder, hidden, graded):
     assert graded == ["caz"]
 
 
-def fill_in(path, points):
+def fill_in(path, points, *, encoding="utf-8", delimiter=","):
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         row[BY_HAND] = points.get(row["student"], "")
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
 
@@ -211,6 +227,47 @@ def test_points_by_hand_stay_and_are_added(folder, hidden, graded):
     assert (rows["ada"][BY_HAND], rows["ada"]["total (of 5)"]) == ("1.5", "4.5")
     assert rows["bea"]["total (of 5)"] == rows["zoe"]["total (of 5)"] == ""
     assert "4.5" in (path.parent / rows["ada"]["feedback"]).read_text("utf8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_points_by_hand_come_from_any_spreadsheet(folder, hidden, graded, encoding, delimiter):
+    hand_in(folder, "Zoë_9_99_z.ipynb", HONEST)
+    path = run(folder, hidden).table
+    fill_in(path, {"ada": "1,5", "Zoë": "2"}, encoding=encoding, delimiter=delimiter)
+    for _ in range(2):  # the second time from the table as it was written
+        rows = table(run(folder, hidden).table)
+        assert (rows["ada"][BY_HAND], rows["Zoë"][BY_HAND], rows["bea"][BY_HAND]) == ("1.5", "2", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "lacks"),
+    [
+        ("student,user,feedback\nada,,f/ada.html\n", "'9.3 (by hand, of 2)'"),
+        ('student,"1.3 (by hand, of 2)",feedback\nada,2,f/ada.html\n', "'9.3 (by hand, of 2)'"),
+        ("my notes\n", "'9.3 (by hand, of 2)', 'feedback'"),
+        ("", "'9.3 (by hand, of 2)', 'feedback'"),
+    ],
+)
+def test_what_is_no_table_of_the_assignment_is_not_overwritten(folder, hidden, graded, content, lacks):
+    path = folder.parent / "grades.csv"
+    path.write_text(content, "utf8")
+    with pytest.raises(ValueError, match=r"grades\.csv must be a table of assignment 9") as raised:
+        run(folder, hidden)
+    assert f"it lacks {lacks}:" in str(raised.value)
+    assert path.read_text("utf8") == content
+
+
+def test_points_by_hand_of_someone_who_is_gone_are_not_overwritten(folder, hidden, graded):
+    path = run(folder, hidden).table
+    fill_in(path, {"ada": "1"})
+    before = path.read_bytes()
+    (folder / "ada_1_10_a.ipynb").unlink()
+    with pytest.raises(ValueError, match="points by hand of 'ada', who is not in the folder"):
+        run(folder, hidden)
+    assert path.read_bytes() == before
+    fill_in(path, {})
+    assert list(table(run(folder, hidden).table)) == ["bea"]
 
 
 @pytest.mark.parametrize("points", ["3", "-1", "good", "nan"])
