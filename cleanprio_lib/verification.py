@@ -20,12 +20,14 @@ from cleanprio_lib.training import train
 
 ULP = 2.0**-23
 SENSITIVITY_FACTOR = 10.0
-# How much rounding moves a column varies from one try to the next. If as normal numbers do, one is ten times
-# the largest of four others once in 8,000 columns; of a single other, once in 16.
-NUDGES = 4
+# How much rounding moves a number varies from one try to the next. If as normal numbers do, one is ten times
+# the largest of six others once in 250,000 numbers, of which a run has some hundreds; of a single other, once
+# in 16.
+NUDGES = 6
 # Measurements without training are float64: sums in another order move an angle by √(2·2⁻⁵²) = 2e-8 at most
 # times the few roundings of its cosine, and a sample by one bin.
 RESOLUTION = 1e-6
+BIN = "bin_"  # how the columns of a histogram's counts begin
 
 
 def verify(
@@ -45,8 +47,9 @@ def verify(
     rounded in another order, and training amplifies that. The tolerance is measured, not chosen: the same
     slice is run `NUDGES` times more from weights changed by one unit in the last place, up or down by
     chance; a column may differ by ten times the most that this changes, an error by two samples more, and a
-    probability that one sample's residual exceeds another's by two pairs. A measurement that does not train
-    is compared to `RESOLUTION`, in units of the column's largest value or of one, and whole numbers to two.
+    probability that one sample's residual exceeds another's by two pairs. A measurement is compared to
+    `RESOLUTION`, in units of the column's largest value or of one; of whole numbers those in a histogram may
+    differ by two.
 
     Args:
         name: of the experiment.
@@ -59,7 +62,8 @@ def verify(
         progress: show a progress bar.
 
     Returns:
-        A row for each column: `difference` (largest over the epochs), `tolerance`, `agrees`.
+        A row for each column: `difference`, `tolerance`, both at the recorded epoch at which it agrees
+        least, and `agrees`. Its `attrs` say whether it is of a measurement: `measured`.
 
     Raises:
         ValueError: the data at hand are not those of the recording, or the cell is not recorded.
@@ -90,12 +94,15 @@ def verify(
     _refuse_other_columns(again, wanted)
     difference = _differences(again, wanted)
     tolerance = 0.0 * difference
-    if difference.any():
+    if difference.any(axis=None):
         changes = [_differences(run(nudge=nudge), again) for nudge in range(NUDGES)]
+        largest = pd.concat(changes).groupby(level=0).max().loc[difference.index]
         counted = _two_counts(experiments.build_task(sliced, split, seed=seed), sliced)
-        tolerance = SENSITIVITY_FACTOR * pd.concat(changes, axis=1).max(axis=1)
-        tolerance += counted.reindex(tolerance.index, fill_value=0.0)
-    return pd.DataFrame({"difference": difference, "tolerance": tolerance, "agrees": difference <= tolerance})
+        tolerance = SENSITIVITY_FACTOR * largest + counted.reindex(difference.columns, fill_value=0.0)
+    worst = (difference - tolerance).fillna(0.0).idxmax()  # of two infinite numbers, none
+    least = [(difference[name][epoch], tolerance[name][epoch]) for name, epoch in worst.items()]
+    table = pd.DataFrame(least, index=worst.index, columns=["difference", "tolerance"])
+    return table.assign(agrees=table.difference <= table.tolerance)
 
 
 def _chosen(cells: Iterable[Cell], seed: int | None, value: Any) -> Cell:
@@ -111,16 +118,11 @@ def _refuse_other_columns(again: pd.DataFrame, wanted: pd.DataFrame) -> None:
         raise ValueError(f"the recorded run has columns {list(wanted)}, this code makes {list(again)}")
 
 
-def _differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
-    """Largest difference of every column over the epochs that both have; infinite where one has no number."""
+def _differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Size of every difference at the epochs that both have; infinite where one of two has no number."""
     common = one.index.intersection(other.index)
-    return pd.Series({column: _apart(one[column][common], other[column][common]) for column in one})
-
-
-def _apart(new: pd.Series, old: pd.Series) -> float:
-    one, other = new.to_numpy(float), old.to_numpy(float)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    return float(np.nan_to_num(np.where(same, 0.0, np.abs(one - other)), nan=np.inf).max())
+    new, old = one.loc[common], other.loc[common]
+    return (new - old).abs().mask((new == old) | (new.isna() & old.isna()), 0.0).fillna(np.inf)
 
 
 def _compared(again: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
@@ -132,13 +134,15 @@ def _compared(again: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
     for column in again:
         new, old = again[column].to_numpy(), wanted[column].to_numpy()
         if old.dtype.kind == "f":
-            difference = _apart(again[column], wanted[column])
+            same = (new == old) | (np.isnan(new) & np.isnan(old))
+            difference = float(np.nan_to_num(np.where(same, 0.0, np.abs(new - old)), nan=np.inf).max())
             rows[column] = (difference, RESOLUTION * max(1.0, float(np.nanmax(np.abs(old), initial=0.0))))
         elif old.dtype.kind == "i":
-            rows[column] = (float(np.abs(new - old).max()), 2.0)
+            rows[column] = (float(np.abs(new - old).max()), 2.0 if str(column).startswith(BIN) else 0.0)
         else:
             rows[column] = (float((new != old).any()), 0.0)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "tolerance"])
+    table.attrs["measured"] = True
     return table.assign(agrees=table.difference <= table.tolerance)
 
 

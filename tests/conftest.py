@@ -48,6 +48,7 @@ def throw(settings, *, seed, split):
         {
             "hand": ["left", "right"] * (settings.throws // 2),
             "eyes": generator.integers(1, 7, settings.throws),
+            "bin_6": generator.integers(1, 7, settings.throws),
             "height": [*generator.random(settings.throws - 1), np.nan],
         }
     )

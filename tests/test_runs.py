@@ -240,7 +240,7 @@ def test_a_measurement_without_data_is_recorded_to_the_last_bit(dice, tmp_path):
     direct = pd.concat([experiments.run(dice, "quick", seed=s) for s in (0, 1)], ignore_index=True)
     direct.attrs = {}
     pd.testing.assert_frame_equal(recorded.frame, direct, check_exact=True)
-    assert list(recorded.frame.dtypes.astype(str)) == ["int64", "str", "int64", "float64"]
+    assert list(recorded.frame.dtypes.astype(str)) == ["int64", "str", "int64", "int64", "float64"]
     assert recorded.source == "inputs made from the seed"
     assert not recorded.on_stand_in
     assert runs.table(folder=tmp_path, checkpoints=tmp_path).epochs.tolist() == ["", "", ""]
