@@ -10,7 +10,6 @@ from cleanprio_lib.claims.judging import Claim, Measured, above, below, premise
 from cleanprio_lib.measurements.beyond_statistics import (
     at_start,
     gathered_at_start,
-    in_the_ball,
     next_rises,
     runs_by_value,
     until_noise_is_fitted,
@@ -26,8 +25,9 @@ AT_START = 0.1  # relative distance of a ratio over ten logits from its formula
 COSINE = 0.05
 PART_RATIO = 0.2
 CLOCK = 0.2  # a change of an error that is none of chance
-CHANCE = 0.5
+HALF = MOST = 0.5
 FITTED = 0.02
+WORSE = 1.2  # ratio of test errors
 FALL = 0.02
 
 
@@ -39,9 +39,12 @@ def _departure(run: Recorded) -> tuple[Measured, ...]:
     size = frame.groupby(["setting", "seed"])[["clean_slope", "noisy_slope"]].transform(
         lambda own: own.abs().max()
     )
-    frame = frame.assign(off=(off / size.to_numpy()).max(axis=1), inside=in_the_ball(frame))
-    certified = frame[frame.bound < frame.room]
-    return (
+    frame = frame.assign(off=(off / size.to_numpy()).max(axis=1), vouched=frame.bound < frame.room)
+    certified = frame[frame.vouched]
+    stops = frame.loc[frame.groupby(["setting", "seed"]).test_error.idxmin()].set_index(["setting", "seed"])
+    places = pd.MultiIndex.from_frame(frame[["setting", "seed"]])
+    early = frame[frame.epoch.to_numpy() <= stops.epoch.loc[places].to_numpy()]
+    identities = (
         below(
             "largest difference of a slope and its difference quotient, by the run's largest",
             frame.groupby("seed").off.max(),
@@ -54,11 +57,30 @@ def _departure(run: Recorded) -> tuple[Measured, ...]:
             1e-9,
             "at most 0",
         ),
-        above(
-            "share of records that the bound vouches for at which the noisy loss rises",
-            (certified.noisy_quotient > 0).groupby(certified.seed).mean(),
-            0.999,
-            "1",
+    )
+    borne = {
+        "the noisy loss rises": certified.noisy_quotient > 0,
+        "the clean loss falls": certified.clean_quotient < 0,
+    }
+    return (
+        *map(premise, identities),
+        *(
+            above(
+                f"share of records that the bound vouches for at which {what}",
+                own.groupby(certified.seed).mean(),
+                0.999,
+                "1",
+            )
+            for what, own in borne.items()
+        ),
+        *(
+            above(
+                f"share of records up to the stop that the bound vouches for, {setting}",
+                own.groupby("seed").vouched.mean(),
+                MOST,
+                f"above {MOST:g}",
+            )
+            for setting, own in early.groupby("digits")
         ),
     )
 
@@ -83,7 +105,7 @@ def _half_binary(run: Recorded) -> tuple[Measured, ...]:
     rows = []
     levels = sorted(set(run.frame.level))
     for level in levels:
-        partner = next((other for other in levels if level < CHANCE and abs(other + level - 1) < 1e-9), None)
+        partner = next((other for other in levels if level < HALF and abs(other + level - 1) < 1e-9), None)
         if partner is None:
             continue
         rows.append(below(f"lowest test error, δ = {level:g}", lowest[level], level, f"below {level:g}"))
@@ -106,8 +128,8 @@ def _half_ten(run: Recorded) -> tuple[Measured, ...]:
             rows.append(below(f"lowest test error, {words}", lowest, level, f"below {level:g}"))
             rows.append(above(f"rise of the noisy error, {words}", rise, 0, "above 0"))
         elif level > edge:
-            last = _of(runs["last"], level)
-            rows.append(above(f"test error at the end, {words}", last, edge, f"above {edge:g}, chance"))
+            lowest = _of(runs.lowest, level)
+            rows.append(above(f"lowest test error, {words}", lowest, edge, f"above {edge:g}, chance"))
     return tuple(rows)
 
 
@@ -124,9 +146,8 @@ def _pair_flips(run: Recorded) -> tuple[Measured, ...]:
         )
     ]
     for level in sorted(set(run.frame.level)):
-        if level != CHANCE:
-            what = f"lowest test error, δ = {level:g}"
-            rows.append(_settled(what, _of(runs.lowest, level), right=level < CHANCE))
+        if level != HALF:
+            rows += _settled(runs.xs(level), f"δ = {level:g}", right=level < HALF)
     return tuple(rows)
 
 
@@ -149,8 +170,7 @@ def _concentration(run: Recorded) -> tuple[Measured, ...]:
         below("cosine over all logits against the formula, distance", off, COSINE, f"0 (below {COSINE:g})")
     )
     for value in sorted(set(run.frame.concentration)):
-        lowest, right = _of(runs.lowest, value), _margin(level, value) > 0
-        rows.append(_settled(f"lowest test error, γ = {value:g}", lowest, right=right))
+        rows += _settled(runs.xs(value), f"γ = {value:g}", right=_margin(level, value) > 0)
     return tuple(rows)
 
 
@@ -168,10 +188,10 @@ def _subclasses(run: Recorded) -> tuple[Measured, ...]:
     off = (start.class_ratio / ((1 - level) / level) - 1).abs().groupby("seed").max()
     what = "ratio of whole classes by (1 − δ)/δ, distance from 1"
     rows = [premise(below(what, off, PART_RATIO, f"below {PART_RATIO:g}"))]
-    for share in sorted(set(frame.share) - {CHANCE}):
+    for share in sorted(set(frame.share) - {HALF}):
         what = f"test error in the parts at the stop, p = {share:g}"
-        found = _settled(what, stops.part_test_error[share], right=share < CHANCE)
-        rows.append(premise(found) if share < CHANCE else found)
+        found = _on_its_side(what, stops.part_test_error[share], right=share < HALF)
+        rows.append(premise(found) if share < HALF else found)
     rest = stops.rest_test_error.groupby("seed").max()
     what = "test error outside the parts at the stop, largest over p"
     rows.append(premise(below(what, rest, level / 2, f"below δ/2 = {level / 2:g}")))
@@ -182,6 +202,7 @@ def _three_clocks(run: Recorded) -> tuple[Measured, ...]:
     """A part with a wrong majority is right at first, and goes over while no other wrong label is learnt."""
     frame = run.frame[run.frame.epoch > 0].sort_values("epoch")
     keys = ["share", "seed"]
+    start = run.frame[run.frame.epoch == 0].set_index(keys)
     last = frame.groupby(keys)[["part_test_error", "part_noisy_error", "rest_noisy_error"]].last()
     lowest, highest = (
         getattr(frame.groupby(keys)[column], way)()
@@ -190,12 +211,18 @@ def _three_clocks(run: Recorded) -> tuple[Measured, ...]:
     rows = []
     for share in sorted(set(frame.share)):
         end, words = last.part_test_error[share], f"p = {share:g}"
-        if share != CHANCE:
+        if share != HALF:
             what = f"test error in the parts at the end, {words}"
-            rows.append(_settled(what, end, right=share < CHANCE))
-        if share > CHANCE:
+            rows.append(_on_its_side(what, end, right=share < HALF))
+        if share > HALF:
+            what = f"lowest test error in the parts, {words}"
+            rows.append(below(what, lowest[share], HALF, f"below {HALF:g}"))
+            unlearnt = highest[share] - start.part_noisy_error[share]
+            what = f"rise of the noisy error in the parts to its height, {words}"
+            rows.append(above(what, unlearnt, 0, "above 0"))
             rise = end - lowest[share]
-            rows.append(above(f"the same less its lowest, {words}", rise, CLOCK, f"above {CLOCK:g}"))
+            what = f"test error in the parts at the end less its lowest, {words}"
+            rows.append(above(what, rise, CLOCK, f"above {CLOCK:g}"))
             fall = highest[share] - last.part_noisy_error[share]
             what = f"fall of the noisy error in the parts from its height, {words}"
             rows.append(above(what, fall, CLOCK, f"above {CLOCK:g}"))
@@ -217,9 +244,8 @@ def _fitted(run: Recorded) -> tuple[Measured, ...]:
     ]
     for level in levels:
         last, lowest = _of(runs["last"], level), _of(runs.lowest, level)
-        rows.append(
-            above(f"test error at the end less the lowest, δ = {level:g}", last - lowest, 0, "above 0")
-        )
+        what = f"test error at the end by the lowest, δ = {level:g}"
+        rows.append(above(what, last / lowest, WORSE, f"above {WORSE:g}"))
         rows.append(below(f"test error at the end, δ = {level:g}", last, level, f"below {level:g}"))
     return tuple(rows)
 
@@ -237,11 +263,27 @@ def _second_descent(run: Recorded) -> tuple[Measured, ...]:
     )
 
 
-def _settled(what: str, errors: pd.Series, *, right: bool) -> Measured:
-    """Whether errors are on the side of chance on which they should be."""
+def _settled(runs: pd.DataFrame, where: str, *, right: bool) -> list[Measured]:
+    """Whether the true label is learnt, or else a wrong one, as its being given more often says.
+
+    Args:
+        runs: a row for each seed, as of `runs_by_value`.
+        where: value of the swept setting, in words.
+        right: whether the true label is the commonest.
+    """
+    lowest = f"lowest test error, {where}"
     if right:
-        return below(what, errors, CHANCE, f"below {CHANCE:g}")
-    return above(what, errors, CHANCE, f"above {CHANCE:g}")
+        return [below(lowest, runs.lowest, HALF, f"below {HALF:g}")]
+    return [
+        above(lowest, runs.lowest, HALF, f"above {HALF:g}"),
+        below(f"noisy error at the end, {where}", runs.noisy_last, HALF, f"below {HALF:g}"),
+    ]
+
+
+def _on_its_side(what: str, errors: pd.Series, *, right: bool) -> Measured:
+    if right:
+        return below(what, errors, HALF, f"below {HALF:g}")
+    return above(what, errors, HALF, f"above {HALF:g}")
 
 
 def _of(values: pd.Series, value: float) -> pd.Series:
@@ -253,10 +295,11 @@ CLAIMS = (
     Claim(
         "beyond-departure",
         "Inner products of the classes' clean and noisy gradients say what a small step does to both losses; "
-        "theorem 4.4 bears any departure from assumption 4.1 that is within the bound on spread and angle.",
+        "theorem 4.4 bears any departure from assumption 4.1 that is within the bound on spread and angle, "
+        "as most are up to the stop.",
         WHERE,
         ("beyond-departure",),
-        None,
+        early_stopping.ORACLE,
         _departure,
     ),
     Claim(
@@ -313,8 +356,8 @@ CLAIMS = (
     ),
     Claim(
         "beyond-three-clocks",
-        "A part of a class in which most labels are wrong is first unlearnt with the class and then learnt "
-        "with the part, while the wrong labels outside are not.",
+        "In a part of a class in which most labels are wrong the class's label is learnt first, and the "
+        "wrong ones are unlearnt; then the wrong ones are learnt, while those outside are not.",
         WHERE,
         ("beyond-subclasses",),
         None,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cleanprio_lib import early_stopping, theory
-from cleanprio_lib.claims.judging import Claim, Measured, above, below
+from cleanprio_lib.claims.judging import Claim, Measured, above, below, premise
 from cleanprio_lib.measurements.dynamics_statistics import last, rank_correlation, until_stop
 from cleanprio_lib.runs import Recorded
 
@@ -14,6 +14,7 @@ SAME_DIRECTION = SAME_LENGTH = 0.9  # cosine, and ratio, from which on two gradi
 SAME_SPEED, REACHED = 1.1, 0.1  # ratio of epochs, and the test error at which they are counted
 # Spearman's rank correlation with the epoch. A curve that turns half way and falls as it rose has none.
 MOST, MONOTONE = 0, 0.9
+FITTED, WORSE = 0.02, 1.2  # noisy error, and ratio of test errors
 
 
 def _no_impact(noisy: Recorded, true: Recorded) -> tuple[Measured, ...]:
@@ -102,9 +103,11 @@ def _tempered(cnn: Recorded, plain: Recorded) -> tuple[Measured, ...]:
 
 def _overfitting(run: Recorded, name: str, classes: int) -> tuple[Measured, ...]:
     stops, chance = early_stopping.oracle(run.frame), 1 - 1 / classes
-    rise, end = stops.final_test_error - stops.test_error, stops.final_test_error
+    times, end = stops.final_test_error / stops.test_error, stops.final_test_error
+    noisy = last(run.frame, "noisy_error")
     return (
-        above(f"test error at the end − the lowest, {name}", rise, 0, "above 0"),
+        premise(below(f"noisy error at the end, {name}", noisy, FITTED, f"below {FITTED:g}")),
+        above(f"test error at the end by the lowest, {name}", times, WORSE, f"above {WORSE:g}"),
         below(f"test error at the end, {name}", end, chance, f"below {chance:g}, that of guessing"),
     )
 

@@ -32,7 +32,7 @@ def ten_classes():
         clean_error=0.9 - 0.05 * E,
         clean_residual=0.95 - 0.05 * E,
         ratio=21.0 - E,
-        noisy_error=np.where(early, 0.9 + 0.01 * E, 0.96 - 0.1 * (E - STOP)),
+        noisy_error=np.where(early, 0.9 + 0.01 * E, 0.96 - 0.158 * (E - STOP)),
         noisy_residual=np.where(early, 0.95 + 0.02 * E, 1.07 - 0.05 * (E - STOP)),
     )
 
@@ -108,12 +108,16 @@ def test_a_number_of_either_run_breaks_tempered_overfitting(which, name, chance)
     cases = [
         (chance - 1e-6, []),
         (chance + 1e-6, [f"test error at the end, {name}"]),
-        (0.05 + 1e-6, []),
-        (0.05 - 1e-6, [f"test error at the end − the lowest, {name}"]),
+        (0.06 + 1e-6, []),
+        (0.06 - 1e-6, [f"test error at the end by the lowest, {name}"]),
     ]
     for value, failing in cases:
         frames = MADE["sec6-tempered"]()
         frames[which] = changed(frames[which], END, "test_error", value)
+        assert verdict("sec6-tempered", frames)[1] == failing
+    for value, failing in ((0.019, []), (0.021, [f"noisy error at the end, {name}"])):
+        frames = MADE["sec6-tempered"]()
+        frames[which] = changed(frames[which], END, "noisy_error", value)
         assert verdict("sec6-tempered", frames)[1] == failing
 
 
