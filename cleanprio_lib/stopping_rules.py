@@ -251,31 +251,34 @@ def apply(frame: pd.DataFrame, *, level: float, num_classes: int) -> pd.DataFram
     r"""Every rule on every seed of a run, as far as the run has what it needs.
 
     Args:
-        frame: a row for each (seed, epoch) with `test_error`, `train_error` and what rules need.
+        frame: a row for each (seed, epoch) with what rules need, and with `test_error` and `train_error`
+            where they are known.
         level: $\delta$.
         num_classes: $C$.
 
     Returns:
         A row for each `rule` and `seed`: `epoch` at which it stops, `test_error` there, the `lowest` test
         error of the seed, the `regret`, their difference, and `train_error` at that epoch, which is the noise
-        level that one would estimate there.
+        level that one would estimate there. Without clean labels, or without the training error, there are no
+        such columns.
+
+    Raises:
+        ValueError: the frame lacks `seed` or `epoch`.
     """
-    lowest = early_stopping.oracle(frame).test_error
+    if missing := {"seed", "epoch"} - set(frame):
+        raise ValueError(f"frame must have columns seed and epoch, lacks {', '.join(sorted(missing))}")
+    lowest = early_stopping.oracle(frame).test_error if "test_error" in frame else None
     rows = []
     for seed, own in frame.sort_values(["seed", "epoch"]).groupby("seed"):
         for name, rule in RULES.items():
             if not set(rule.needs) <= set(own):
                 continue
             chosen = own.iloc[rule.choose(own, level, num_classes)]
-            rows.append(
-                {
-                    "rule": name,
-                    "seed": seed,
-                    "epoch": chosen.epoch,
-                    "test_error": chosen.test_error,
-                    "lowest": lowest[seed],
-                    "regret": chosen.test_error - lowest[seed],
-                    "train_error": chosen.train_error,
-                }
-            )
+            row = {"rule": name, "seed": seed, "epoch": chosen.epoch}
+            if lowest is not None:
+                error, least = chosen.test_error, lowest[seed]
+                row |= {"test_error": error, "lowest": least, "regret": error - least}
+            if "train_error" in own:
+                row["train_error"] = chosen.train_error
+            rows.append(row)
     return pd.DataFrame(rows)

@@ -185,6 +185,19 @@ def test_a_rule_is_left_out_where_its_columns_are_missing():
     assert left == set(CHOSEN) - {"label_wave", "label_wave_patient", "validation"}
 
 
+def test_rules_choose_without_clean_labels():
+    """As on data of which nobody knows the true labels; then nothing can be said of regret."""
+    known = _frame()
+    found = stopping_rules.apply(known.drop(columns="test_error"), level=0.4, num_classes=2)
+    with_labels = stopping_rules.apply(known, level=0.4, num_classes=2)
+    pd.testing.assert_frame_equal(found, with_labels[["rule", "seed", "epoch", "train_error"]])
+    bare = stopping_rules.apply(known[["seed", "epoch", "validation_error"]], level=0.4, num_classes=2)
+    assert list(bare) == ["rule", "seed", "epoch"]
+    assert set(bare.rule) == {"validation", "end"}
+    with pytest.raises(ValueError, match="frame must have columns seed and epoch, lacks epoch"):
+        stopping_rules.apply(known.drop(columns="epoch"), level=0.4, num_classes=2)
+
+
 def test_no_rule_sees_a_true_label():
     own = _frame().query("seed == 3")
     for name, rule in stopping_rules.RULES.items():

@@ -147,7 +147,7 @@ def _pair_flips(run: Recorded) -> tuple[Measured, ...]:
     ]
     for level in sorted(set(run.frame.level)):
         if level != HALF:
-            rows += _settled(runs.xs(level), f"δ = {level:g}", right=level < HALF)
+            rows += _settled(_rows_of(runs, level), f"δ = {level:g}", right=level < HALF)
     return tuple(rows)
 
 
@@ -170,7 +170,7 @@ def _concentration(run: Recorded) -> tuple[Measured, ...]:
         below("cosine over all logits against the formula, distance", off, COSINE, f"0 (below {COSINE:g})")
     )
     for value in sorted(set(run.frame.concentration)):
-        rows += _settled(runs.xs(value), f"γ = {value:g}", right=_margin(level, value) > 0)
+        rows += _settled(_rows_of(runs, value), f"γ = {value:g}", right=_margin(level, value) > 0)
     return tuple(rows)
 
 
@@ -284,6 +284,11 @@ def _on_its_side(what: str, errors: pd.Series, *, right: bool) -> Measured:
     if right:
         return below(what, errors, HALF, f"below {HALF:g}")
     return above(what, errors, HALF, f"above {HALF:g}")
+
+
+def _rows_of(runs: pd.DataFrame, value: float) -> pd.DataFrame:
+    """Of one value of the swept setting, by seed."""
+    return runs[runs.index.get_level_values(0) == value].droplevel(0)
 
 
 def _of(values: pd.Series, value: float) -> pd.Series:

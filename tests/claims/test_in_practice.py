@@ -157,8 +157,21 @@ def test_a_method_that_ends_high_in_one_seed_breaks_it(method):
             _put(run, "test_error", value, method=method, seed=1, epoch=2)
 
         broken = judged("practice-methods", change)[1]
-        assert len(broken) == failing
-        assert all(method in quantity for quantity in broken)
+        wanted = [
+            f"test error of {method} at the end − lowest of {whose}" for whose in ("plain training", method)
+        ]
+        assert broken == wanted * failing
+
+
+@pytest.mark.parametrize("method", ["ELR", "small loss", "Co-teaching", "AUM"])
+def test_a_method_that_was_better_on_its_way_breaks_it(method):
+    for value, failing in ((0.081, 0), (0.079, 1)):
+
+        def change(run, value=value):
+            _put(run, "test_error", value, method=method, seed=1, epoch=1)
+
+        broken = judged("practice-methods", change)[1]
+        assert broken == [f"test error of {method} at the end − lowest of {method}"] * failing
 
 
 @pytest.mark.parametrize(
