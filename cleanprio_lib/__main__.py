@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cleanprio_lib import data, experiments, listing, runs, verification
 
 
@@ -29,14 +31,33 @@ def seed_list(text: str) -> list[int]:
     """Seeds from "0-4", "0,3,7" or "2"."""
     seeds: list[int] = []
     try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            seeds += range(int(first), int(last or first) + 1)
+        parts = [part.partition("-") for part in text.split(",")]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
+        seeds = list(dict.fromkeys(seed for own in ranges for seed in own)) if all(map(len, ranges)) else []
     except ValueError:
         seeds = []
     if not seeds:
         raise argparse.ArgumentTypeError(f"seeds must look like 0-4 or 0,3,7, got {text!r}")
     return seeds
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def usable_device(text: str) -> str:
+    """A device on which this PyTorch can compute."""
+    try:
+        torch.zeros(1, device=text)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(
+            f"must be one that PyTorch has here, got {text!r}: {reason}"
+        ) from None
+    return text
 
 
 def _number(text: str) -> Any:
@@ -55,18 +76,23 @@ def _parser() -> argparse.ArgumentParser:
 
     record = commands.add_parser("record", help="record an experiment's runs, resuming what was begun")
     record.add_argument("name", nargs="?", choices=sorted(experiments.EXPERIMENTS), metavar="NAME")
-    record.add_argument("--missing", action="store_true", help="every experiment that lacks a recorded seed")
+    record.add_argument(
+        "--missing",
+        action="store_true",
+        help="every experiment that lacks a recorded seed, at this scale and at others with its settings",
+    )
     record.add_argument("--scale", choices=experiments.SCALES, default="laptop")
     record.add_argument(
         "--seeds", type=seed_list, default=seed_list("0-2"), help="0-4 or 0,3,7 (default 0-2)"
     )
+    record.add_argument("--folder", type=Path, help="where results go (default: book/recorded)")
     record.add_argument(
         "--threads",
-        type=int,
+        type=positive,
         help="CPU threads of a cell (default: all cores; with --workers or --dask one, for equal numbers)",
     )
     many = record.add_mutually_exclusive_group()
-    many.add_argument("--workers", type=int, metavar="K", help="compute K cells at once, in K processes")
+    many.add_argument("--workers", type=positive, metavar="K", help="compute K cells at once, in K processes")
     many.add_argument(
         "--dask",
         metavar="ADDRESS",
@@ -77,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compile Mish: shorter ResNet-9 steps on a CPU; needs a C++ compiler",
     )
-    record.add_argument("--device", help="cpu, cuda, … (default: a GPU where there is one)")
+    record.add_argument(
+        "--device", type=usable_device, help="cpu, cuda, … (default: a GPU where there is one)"
+    )
     record.set_defaults(command=_record)
 
     listed = commands.add_parser("runs", help="list recorded, partial, missing and stale runs")
@@ -111,7 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--memory", type=int, default=2048, metavar="MIB", help="for each notebook (default 2048)"
     )
-    grade.add_argument("--workers", type=int, metavar="K", help="notebooks at once (default: one a core)")
+    grade.add_argument(
+        "--workers", type=positive, metavar="K", help="notebooks at once (default: one a core)"
+    )
     grade.add_argument(
         "--isolation",
         choices=("namespaces", "bubblewrap", "none"),
@@ -133,19 +163,37 @@ def _record(chosen: argparse.Namespace) -> int:
         raise ValueError(
             f"record needs a NAME (one of {sorted(experiments.EXPERIMENTS)}) or --missing, not both"
         )
-    for name in [chosen.name] if chosen.name else sorted(experiments.EXPERIMENTS):
-        recorded = runs.record(
-            name,
-            chosen.scale,
-            chosen.seeds,
-            device=chosen.device,
-            threads=chosen.threads,
-            workers=chosen.workers,
-            dask=chosen.dask,
-            compiled=chosen.compiled,
-        )
-        print(f"{name} {chosen.scale}: seeds {recorded.seeds} in {runs.recorded_folder()}")
-    return 0
+    folder = chosen.folder or runs.recorded_folder()
+    lacking = {
+        name
+        for name in experiments.EXPERIMENTS
+        if runs.missing_cells(name, chosen.scale, chosen.seeds, folder=folder)
+    }
+    failed = []
+    for name in [chosen.name] if chosen.name else sorted(lacking):
+        try:
+            recorded = runs.record(
+                name,
+                chosen.scale,
+                chosen.seeds,
+                folder=folder,
+                device=chosen.device,
+                threads=chosen.threads,
+                workers=chosen.workers,
+                dask=chosen.dask,
+                compiled=chosen.compiled,
+            )
+        except (ValueError, RuntimeError) as error:
+            if chosen.name:
+                raise
+            failed.append(name)
+            print(f"error: {name}: {error}", file=sys.stderr)
+            continue
+        done = "were recorded already" if name not in lacking else "are recorded"
+        print(f"{name} {chosen.scale}: seeds {recorded.seeds} {done}, in {folder}")
+    if failed:
+        print(f"error: not recorded: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _runs(chosen: argparse.Namespace) -> int:

@@ -112,7 +112,9 @@ def compute(job: Job) -> Result:
             progress=job.progress,
             description=job.label,
         )
-    entry = provenance.seed_entry(frame, job.device, source=job.source)
+    # Measurements that train nothing of their own run where their numbers are: on the CPU.
+    device = job.device if job.measure is None else "cpu"
+    entry = provenance.seed_entry(frame, device, source=job.source)
     if job.swept:
         frame.insert(0, job.swept, job.cell.value)
     return Result(job.cell, frame, entry, job.stem)

@@ -33,9 +33,9 @@ def table(folder: Path, checkpoints: Path) -> pd.DataFrame:
         checkpoints: of the unfinished ones.
 
     Returns:
-        `experiment`, `scale`, `status` (recorded, partial, missing, stale or edited, and how many more cells
-        run or are begun), `seeds`, `epochs`, `minutes each` (of a cell, on average), `source` (whether what
-        ran is today's) and `machine`.
+        `experiment`, `scale`, `status` (recorded, partial, missing, stale or edited, or as at which recorded
+        scale with the same settings, and how many more cells run or are begun), `seeds`, `epochs`,
+        `minutes each` (of a cell, on average), `source` (whether what ran is today's) and `machine`.
     """
     source = provenance.source_sha256()
     rows = []
@@ -43,7 +43,8 @@ def table(folder: Path, checkpoints: Path) -> pd.DataFrame:
         for scale in experiments.SCALES:
             run = recordings.read(name, scale, folder)
             unfinished = _unfinished(name, scale, checkpoints)
-            status = _with_unfinished(_status(run), [row["state"] for row in unfinished])
+            alike = _recorded_alike(name, scale, folder) if run is None else None
+            status = _with_unfinished(alike or _status(run), [row["state"] for row in unfinished])
             rows.append({"experiment": name, "scale": scale, "status": status, **_facts(run, source)})
     return pd.DataFrame(rows)
 
@@ -103,6 +104,15 @@ def ranges(numbers: Sequence[int]) -> str:
         else:
             found.append([number])
     return ", ".join(f"{own[0]}–{own[-1]}" if len(own) > 1 else str(own[0]) for own in found)
+
+
+def _recorded_alike(name: str, scale: str, folder: Path) -> str | None:
+    """ "as paper", where that scale has the same settings and is recorded."""
+    settings = experiments.settings_of(name, scale)
+    same = (
+        other for other in reversed(experiments.SCALES) if experiments.settings_of(name, other) == settings
+    )
+    return next((f"as {other}" for other in same if recordings.read(name, other, folder)), None)
 
 
 def _status(run: Recorded | None) -> str:

@@ -141,6 +141,21 @@ def cells_of(settings: Any, seeds: Iterable[int]) -> list[Cell]:
     return [Cell(seed, value) for seed in seeds for value in experiments.swept(settings)[1]]
 
 
+def missing_cells(name: str, scale: str, seeds: Iterable[int], *, folder: Path | None = None) -> list[Cell]:
+    """Cells that are recorded neither at a scale nor at another one with the same settings.
+
+    Args:
+        name: of the experiment.
+        scale: "quick", "laptop" or "paper".
+        seeds: that are wanted.
+        folder: of the recorded runs; None for `recorded_folder()`.
+    """
+    folder, settings = folder or recorded_folder(), experiments.settings_of(name, scale)
+    same = [other for other in experiments.SCALES if experiments.settings_of(name, other) == settings]
+    known = {cell for other in same for cell in recordings.recorded_cells(name, other, folder)}
+    return [cell for cell in cells_of(settings, seeds) if cell not in known]
+
+
 def table(*, folder: Path | None = None, checkpoints: Path | None = None) -> pd.DataFrame:
     """A row for each experiment and scale: what is recorded, its state, time and machine; see `listing`."""
     return listing.table(folder or recorded_folder(), checkpoints or checkpoint_folder())
@@ -176,6 +191,7 @@ __all__ = [
     "cells_of",
     "checkpoint_folder",
     "load",
+    "missing_cells",
     "ranges",
     "record",
     "recorded_folder",

@@ -110,7 +110,8 @@ def _chosen(cells: Iterable[Cell], seed: int | None, value: Any) -> Cell:
     for cell in cells:
         if seed in (None, cell.seed) and value in (None, cell.value):
             return cell
-    raise ValueError(f"no cell with seed {seed} and value {value} is recorded")
+    have = ", ".join(cell.key for cell in cells)
+    raise ValueError(f"seed and value must be of a recorded cell, got {seed} and {value}; recorded: {have}")
 
 
 def _refuse_other_columns(again: pd.DataFrame, wanted: pd.DataFrame) -> None:

@@ -215,7 +215,7 @@ def test_table_has_every_experiment_and_scale(recorder):
     recorder([0])
     listed = runs.table(folder=recorder.folder, checkpoints=recorder.checkpoints)
     assert listed.scale.tolist() == list(experiments.SCALES)
-    assert listed.status.tolist() == ["recorded", "missing", "missing"]
+    assert listed.status.tolist() == ["recorded", "as quick", "as quick"]
 
 
 def test_committed_runs_are_intact_and_current():
