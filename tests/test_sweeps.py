@@ -580,7 +580,9 @@ def test_verify_runs_one_cell_again(record):
     other = verification.verify("grid", "quick", seed=1, value=8, **where)
     assert other.index[~other.agrees].tolist() == ["test_loss"]
     assert (verification.verify("grid", "quick", seed=1, value=4, **where).difference == 0).all()
-    with pytest.raises(ValueError, match="must be of a recorded cell, got 1 and 5; recorded: 4-0, 4-1, 8-0, 8-1"):
+    with pytest.raises(
+        ValueError, match="must be of a recorded cell, got 1 and 5; recorded: 4-0, 4-1, 8-0, 8-1"
+    ):
         verification.verify("grid", "quick", seed=1, value=5, **where)
 
 

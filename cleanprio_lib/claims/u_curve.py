@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from cleanprio_lib import early_stopping
 from cleanprio_lib.claims.judging import Claim, Measured, above, below
+from cleanprio_lib.measurements.dynamics_statistics import from_stop, rank_correlation, until_stop
 from cleanprio_lib.runs import Recorded
+
+RISE, TREND = 1.5, 0.7  # ratio of test errors; Spearman's rank correlation with the epoch
+LAST = 5  # records: one alone may be a spike
 
 
 def _fig_1(run: Recorded) -> tuple[Measured, ...]:
     stops, level = early_stopping.oracle(run.frame), run.settings["level"]
-    rise = stops.final_test_error / stops.test_error
+    later = from_stop(run.frame)
+    end = later.sort_values("epoch").groupby("seed").test_error.apply(lambda own: own.tail(LAST).median())
+    falls, rises = (rank_correlation(part, "test_error") for part in (until_stop(run.frame), later))
     return (
         below("lowest test error", stops.test_error, level / 2, f"below δ/2 = {level / 2:g}"),
-        above("final / lowest test error", rise, 1.5, "above 1.5"),
+        above(
+            f"median of the last {LAST} records / lowest test error",
+            end / stops.test_error,
+            RISE,
+            f"above {RISE:g}",
+        ),
+        below("rank correlation of test error with time up to the stop", falls, -TREND, f"below −{TREND:g}"),
+        above("and from the stop on", rises, TREND, f"above {TREND:g}"),
     )
 
 

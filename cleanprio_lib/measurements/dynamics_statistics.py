@@ -58,6 +58,11 @@ def until_stop(frame: pd.DataFrame, *, factor: float = 1.0) -> pd.DataFrame:
     return frame[frame.epoch <= factor * stop]
 
 
+def from_stop(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each seed from its early stopping point by the oracle on."""
+    return frame[frame.epoch >= frame.seed.map(early_stopping.oracle(frame).epoch)]
+
+
 def after_stop(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of each seed after its early stopping point by the oracle."""
     return frame[frame.epoch > frame.seed.map(early_stopping.oracle(frame).epoch)]

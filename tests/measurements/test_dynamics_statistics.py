@@ -166,6 +166,8 @@ def test_after_the_stop_is_what_until_the_stop_is_not(frame):
     after = statistics.after_stop(frame)
     assert sorted(zip(after.seed, after.epoch, strict=True)) == [(0, 4), (0, 8), (1, 8)]
     assert len(after) + len(statistics.until_stop(frame)) == len(frame)
+    both = statistics.from_stop(frame)
+    assert sorted(zip(both.seed, both.epoch, strict=True)) == [(0, 2), (0, 4), (0, 8), (1, 4), (1, 8)]
 
 
 def test_a_column_is_highest_first_at_an_epoch_of_each_seed(frame):
