@@ -8,6 +8,7 @@ import pandas as pd
 from cleanprio_lib import early_stopping, noise, theory
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, premise
 from cleanprio_lib.measurements.beyond_statistics import (
+    PEAK,
     at_start,
     gathered_at_start,
     next_rises,
@@ -250,17 +251,22 @@ def _fitted(run: Recorded) -> tuple[Measured, ...]:
     return tuple(rows)
 
 
-def _second_descent(run: Recorded) -> tuple[Measured, ...]:
-    found = until_noise_is_fitted(run.frame)
-    return (
-        premise(below("noisy error at the end", found.noisy_last, FITTED, f"0 (below {FITTED:g})")),
-        above(
-            "median test error while the noise is fitted less that at the end",
-            found.during - found["last"],
-            FALL,
-            f"above {FALL:g}",
-        ),
-    )
+def _second_descent(*runs: Recorded) -> tuple[Measured, ...]:
+    """From the height of the ascent, as far as it lasts longer than a spike, and from its middle."""
+    rows = []
+    for words, run in zip(("ten digits", "7 and 9"), runs, strict=True):
+        found = until_noise_is_fitted(run.frame)
+        fitted = below(f"noisy error at the end, {words}", found.noisy_last, FITTED, f"0 (below {FITTED:g})")
+        falls = {
+            f"highest test error after the U (median of {PEAK} records)": found.peak,
+            "median test error while the noise is fitted": found.during,
+        }
+        rows.append(premise(fitted))
+        rows += [
+            above(f"{what} less that at the end, {words}", high - found["last"], FALL, f"above {FALL:g}")
+            for what, high in falls.items()
+        ]
+    return tuple(rows)
 
 
 def _settled(runs: pd.DataFrame, where: str, *, right: bool) -> list[Measured]:
@@ -380,7 +386,7 @@ CLAIMS = (
         "beyond-second-descent",
         "After the U test error falls a second time, when every wrong label has been learnt.",
         WHERE,
-        ("fig-01-mnist-cnn",),
+        ("fig-01-mnist-cnn", "fig-05-mnist-7v9"),
         None,
         _second_descent,
     ),

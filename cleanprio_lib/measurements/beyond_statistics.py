@@ -11,6 +11,7 @@ from cleanprio_lib import noise, theory
 from cleanprio_lib.measurements.logit_dynamics import SAMPLES
 
 HALF, FITTED = 0.5, 0.05  # noisy errors between which wrong labels are being learnt
+PEAK = 9  # records, of which one alone may be a spike
 
 
 def runs_by_value(frame: pd.DataFrame, swept: str) -> pd.DataFrame:
@@ -92,9 +93,9 @@ def until_noise_is_fitted(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `during`, the median test error over the records from the first after the highest noisy error at which
-        it is below 1/2 to the first at which it is below 0.05, or the last; `last`, the median over the last
-        tenth of the epochs; and `noisy_last`, the median of the noisy error there. NaN where half of the
-        labels are never learnt.
+        it is below 1/2 to the first at which it is below 0.05, or the last; `peak`, the highest median of
+        `PEAK` records in a row after the highest noisy error; `last`, the median over the last tenth of the
+        epochs; and `noisy_last`, the median of the noisy error there. NaN where there is none.
     """
     rows = {}
     for seed, own in frame.sort_values("epoch").groupby("seed"):
@@ -105,6 +106,7 @@ def until_noise_is_fitted(frame: pd.DataFrame) -> pd.DataFrame:
         end = own[own.epoch >= 0.9 * own.epoch.max()]
         rows[seed] = {
             "during": during.test_error.median(),
+            "peak": after.test_error.rolling(PEAK).median().max(),
             "last": end.test_error.median(),
             "noisy_last": end.noisy_error.median(),
         }

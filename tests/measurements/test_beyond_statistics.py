@@ -70,7 +70,9 @@ def test_while_noise_is_learnt_and_when_it_has_been():
     test = np.select([epochs < 9, epochs < 12, epochs < 18], [0.1, 0.4, 0.3], 0.2)
     frame = pd.DataFrame({"seed": 0, "epoch": epochs, "noisy_error": noisy, "test_error": test})
     found = beyond_statistics.until_noise_is_fitted(frame).loc[0]
-    assert found.to_dict() == pytest.approx({"during": 0.4, "last": 0.2, "noisy_last": 0.01})
+    assert found.to_dict() == pytest.approx(
+        {"during": 0.4, "peak": 0.3, "last": 0.2, "noisy_last": 0.01}  # the height lasts three records only
+    )
     never = beyond_statistics.until_noise_is_fitted(frame[frame.epoch < 9]).loc[0]
     assert np.isnan(never.during)
 
