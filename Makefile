@@ -34,8 +34,11 @@ test: $(READY) ## test all that is promised: style, types, pairs, library, noteb
 	$(MAKE) book
 	$(PYTEST) --dist loadfile --no-loadscope-reorder tests/book
 
-bench: $(READY) ## run every benchmark
-	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) "$$file"; done
+bench: $(READY) ## run every benchmark against its competitor, which is installed first; say which fall short
+	$(PY) -m pip install --quiet --no-build-isolation -e '.[bench]'
+	@short=; for file in benchmarks/[a-z]*.py; do \
+	  echo "== $$file"; $(PY) "$$file" || short="$$short $$file"; \
+	done; if [ -n "$$short" ]; then echo "not reached, or not run:$$short"; exit 1; fi
 
 # Freed memory is kept for the next array: to return it and get it back, cleared, takes a ResNet-9 a quarter of
 # its time. Other C libraries than glibc take no notice.

@@ -20,6 +20,7 @@ Needed: the extra [bench]. Times are wall times of one call, for the record: not
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -134,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
+    if importlib.util.find_spec("cleanlab") is None:
+        parser.error("cleanlab is not installed: pip install '.[bench]' in a checkout")
     found = benchmark(options.scale, options.seeds)
     table = claims(found)
     print(found.round(3).to_string(index=False), table.round(4).to_string(index=False), sep="\n\n")
