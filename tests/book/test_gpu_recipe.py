@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tarfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def recipe(tmp_path):
         return subprocess.Popen(
             ["bash", "-c", cell.replace("/content/", f"{machine}/")],
             start_new_session=True,
+            # A shell that is started where interrupts are ignored, as in the background, cannot trap them.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             env={
                 **os.environ,
                 "PATH": f"{machine / 'bin'}:{os.environ['PATH']}",
