@@ -112,7 +112,7 @@ def compute(job: Job) -> Result:
             progress=job.progress,
             description=job.label,
         )
-    # Measurements that train nothing of their own run where their numbers are: on the CPU.
+    # Measurements run on the CPU, whatever else there is.
     device = job.device if job.measure is None else "cpu"
     entry = provenance.seed_entry(frame, device, source=job.source)
     if job.swept:

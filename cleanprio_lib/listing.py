@@ -107,11 +107,8 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def _recorded_alike(name: str, scale: str, folder: Path) -> str | None:
-    """ "as paper", where that scale has the same settings and is recorded."""
-    settings = experiments.settings_of(name, scale)
-    same = (
-        other for other in reversed(experiments.SCALES) if experiments.settings_of(name, other) == settings
-    )
+    """In words, the largest recorded scale with the same settings; None if there is none."""
+    same = reversed(experiments.scales_like(name, scale))
     return next((f"as {other}" for other in same if recordings.read(name, other, folder)), None)
 
 

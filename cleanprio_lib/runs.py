@@ -150,10 +150,9 @@ def missing_cells(name: str, scale: str, seeds: Iterable[int], *, folder: Path |
         seeds: that are wanted.
         folder: of the recorded runs; None for `recorded_folder()`.
     """
-    folder, settings = folder or recorded_folder(), experiments.settings_of(name, scale)
-    same = [other for other in experiments.SCALES if experiments.settings_of(name, other) == settings]
+    folder, same = folder or recorded_folder(), experiments.scales_like(name, scale)
     known = {cell for other in same for cell in recordings.recorded_cells(name, other, folder)}
-    return [cell for cell in cells_of(settings, seeds) if cell not in known]
+    return [cell for cell in cells_of(experiments.settings_of(name, scale), seeds) if cell not in known]
 
 
 def table(*, folder: Path | None = None, checkpoints: Path | None = None) -> pd.DataFrame:

@@ -8,6 +8,8 @@ import pandas as pd
 from cleanprio_lib import early_stopping, theory
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
 from cleanprio_lib.measurements.dynamics_statistics import (
+    STRICT_TREND,
+    TREND,
     after_stop,
     largest_step,
     last,
@@ -21,7 +23,6 @@ from cleanprio_lib.runs import Recorded
 AT_START = 0.05  # relative distance from (1 − δ)/δ
 AT_STOP = (0.95, 1.2)
 MOST = 0.9  # share of records
-TREND, STRICT_TREND = 0.7, 0.9  # Spearman's rank correlation with the epoch
 LARGEST_RISE = 0.02
 
 

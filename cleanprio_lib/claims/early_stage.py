@@ -10,6 +10,8 @@ import pandas as pd
 from cleanprio_lib import early_stopping
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
 from cleanprio_lib.measurements.dynamics_statistics import (
+    STRICT_TREND,
+    TREND,
     largest_step,
     last,
     rank_correlation,
@@ -23,8 +25,6 @@ OPPOSITE_COSINE = -0.99
 SAME_ALPHA = 0.05
 FORMULA = 0.02  # relative error up to which a formula counts as what is measured
 SAME_DIRECTION = 0.9  # cosine
-TREND = 0.7  # Spearman's rank correlation with the epoch
-STRICT_TREND = 0.9
 FITTING = 0.9  # share of steps that must lower the loss on true labels
 LARGE_BATCH = 256
 

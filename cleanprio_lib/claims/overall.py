@@ -7,13 +7,12 @@ import pandas as pd
 
 from cleanprio_lib import early_stopping, theory
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, premise
-from cleanprio_lib.measurements.dynamics_statistics import last, rank_correlation, until_stop
+from cleanprio_lib.measurements.dynamics_statistics import STRICT_TREND, last, rank_correlation, until_stop
 from cleanprio_lib.runs import Recorded
 
 SAME_DIRECTION = SAME_LENGTH = 0.9  # cosine, and ratio, from which on two gradients count as the same
 SAME_SPEED, REACHED = 1.1, 0.1  # ratio of epochs, and the test error at which they are counted
-# Spearman's rank correlation with the epoch. A curve that turns half way and falls as it rose has none.
-MOST, MONOTONE = 0, 0.9
+MOST = 0  # rank correlation with the epoch: a curve that turns half way and falls as it rose has none
 FITTED, WORSE = 0.02, 1.2  # noisy error, and ratio of test errors
 
 
@@ -85,7 +84,7 @@ def _stages(run: Recorded, name: str) -> tuple[Measured, ...]:
     start = run.frame[run.frame.epoch == 0].set_index("seed")
     with_time = "rank correlation of the {} with time, up to the stop, " + name
     rows = []
-    for what, needed in (("clean error", MOST), ("clean residual", MOST), ("ratio", MONOTONE)):
+    for what, needed in (("clean error", MOST), ("clean residual", MOST), ("ratio", STRICT_TREND)):
         trend = rank_correlation(early, what.replace(" ", "_"))
         rows.append(below(with_time.format(what), trend, -needed, f"below {-needed:g}".replace("-", "−")))
     for what in ("noisy error", "noisy residual"):

@@ -9,12 +9,17 @@ import pandas as pd
 
 from cleanprio_lib import early_stopping, theory
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
-from cleanprio_lib.measurements.dynamics_statistics import last, rank_correlation, until_stop
+from cleanprio_lib.measurements.dynamics_statistics import (
+    STRICT_TREND,
+    TREND,
+    last,
+    rank_correlation,
+    until_stop,
+)
 from cleanprio_lib.runs import Recorded
 
 CLASSES = 10
 AT_START = 0.05  # relative distance of the first ratio and the first loss from what an even output gives
-TREND, STRICT_TREND = 0.7, 0.9  # Spearman's rank correlation with the epoch
 FITTED = 0.5  # noisy error at which half of the wrong labels are fitted
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from cleanprio_lib import early_stopping
 from cleanprio_lib.claims.judging import Claim, Measured, above, below
-from cleanprio_lib.measurements.dynamics_statistics import from_stop, rank_correlation, until_stop
+from cleanprio_lib.measurements.dynamics_statistics import TREND, from_stop, rank_correlation, until_stop
 from cleanprio_lib.runs import Recorded
 
-RISE, TREND = 1.5, 0.7  # ratio of test errors; Spearman's rank correlation with the epoch
+RISE = 1.5  # ratio of test errors
 LAST = 5  # records: one alone may be a spike
 
 

@@ -11,9 +11,8 @@ import pandas as pd
 
 from cleanprio_lib import early_stopping, theory
 from cleanprio_lib.claims.judging import Claim, Measured, above, below, within
+from cleanprio_lib.measurements.dynamics_statistics import STRICT_TREND, TREND
 from cleanprio_lib.measurements.sweep_statistics import (
-    STRICT_TREND,
-    TREND,
     classes_of,
     turning_points,
     with_clocks,

@@ -167,6 +167,12 @@ def _train(
     )
 
 
+def scales_like(name: str, scale: str) -> list[str]:
+    """The scales of an experiment that have the same settings as one of them, that one included."""
+    settings = settings_of(name, scale)
+    return [other for other in SCALES if settings_of(name, other) == settings]
+
+
 def measures_of(settings: Settings) -> tuple[Measure, ...]:
     """What is measured at every recorded epoch of a training run."""
     if not settings.gradients:
@@ -206,6 +212,7 @@ __all__ = [
     "measures_of",
     "run",
     "run_settings",
+    "scales_like",
     "settings_of",
     "split_of",
     "swept",

@@ -9,6 +9,9 @@ import pandas as pd
 
 from cleanprio_lib import early_stopping, theory
 
+# Spearman's rank correlation with the epoch, in size: of what rises or falls, and does so monotonically.
+TREND, STRICT_TREND = 0.7, 0.9
+
 
 def with_both_classes(frame: pd.DataFrame, *, level: float) -> pd.DataFrame:
     r"""The frame of `dynamics.gradient_metrics` with what its two classes say together.

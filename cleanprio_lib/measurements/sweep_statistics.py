@@ -15,11 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cleanprio_lib import early_stopping, theory
-from cleanprio_lib.measurements.dynamics_statistics import rank_correlation, until_stop, with_both_classes
+from cleanprio_lib.measurements.dynamics_statistics import (
+    STRICT_TREND,
+    TREND,
+    rank_correlation,
+    until_stop,
+    with_both_classes,
+)
 from cleanprio_lib.runs import Recorded
 
 FITTED = 0.5  # noisy error at which half of the wrong labels are learnt
-TREND, STRICT_TREND = 0.7, 0.9  # Spearman's rank correlation with the epoch: "increases", "monotonically"
 TRENDS = ("clean_error", "noisy_error", "clean_residual", "noisy_residual")
 AT_STOP = (
     "test_error",
