@@ -15,7 +15,7 @@ from cleanprio_lib.precision import in_full_precision
 
 SUBSETS = ("clean", "noisy", "train", "test")
 QUANTITIES = ("error", "loss", "residual")
-CONVOLUTIONAL_BATCH, PLAIN_BATCH = 128, 1024  # of a measurement: what was fastest on a CPU
+CONVOLUTIONAL_BATCH, PLAIN_BATCH = 128, 1024  # of a measurement: what was fastest, the first on a CPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +98,17 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
 
     Without autocast and TensorFloat-32, and without a graph, whatever the caller has switched on.
     """
-    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
     was_training = model.training
     model.eval()
-    logits = torch.cat(
-        [model(part) for part in x.split(CONVOLUTIONAL_BATCH if convolutional else PLAIN_BATCH)]
-    )
+    logits = torch.cat([model(part) for part in x.split(measuring_batch(model, x.device))])
     model.train(was_training)
     return logits.float()
+
+
+def measuring_batch(model: nn.Module, device: torch.device) -> int:
+    """Samples that are measured together: of a convolutional net on a CPU no more than its caches hold."""
+    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return CONVOLUTIONAL_BATCH if convolutional and device.type == "cpu" else PLAIN_BATCH
 
 
 def subset_metrics(model: nn.Module, task: Task) -> dict[str, float]:

@@ -21,6 +21,7 @@ from cleanprio_lib.recordings import Cell, Recorded, refuse_other_settings
 PACKAGE = Path(__file__).parent
 
 EVIDENCE = 3  # seeds, at least: fewer are an example
+ELSEWHERE = "another folder, --folder, takes them"
 RESUME = "finished cells are recorded; the same command goes on from the last saved epochs"
 
 
@@ -104,7 +105,11 @@ def record(
     folder = folder or recorded_folder()
     loaded = experiments.split_of(settings, split)
     header = provenance.header(name, scale, settings, loaded)
-    refuse_other_settings(header, folder)
+    try:
+        refuse_other_settings(header, folder)
+    except ValueError as error:
+        error.add_note(ELSEWHERE)
+        raise
     together = workers is not None or dask is not None
     job = partial(
         Job,

@@ -99,6 +99,16 @@ def test_predict_streams_in_evaluation_mode_and_leaves_the_mode_as_it_was():
         torch.testing.assert_close(streamed, net.eval()(x))
 
 
+def test_images_are_measured_in_small_batches_on_a_cpu_alone():
+    convolution, plain = nn.Conv2d(1, 2, 3), nn.Linear(3, 2)
+    batches = [
+        metrics.measuring_batch(net, torch.device(device))
+        for net in (convolution, plain)
+        for device in ("cpu", "cuda")
+    ]
+    assert batches == [metrics.CONVOLUTIONAL_BATCH] + 3 * [metrics.PLAIN_BATCH]
+
+
 def test_measured_samples_keep_the_share_of_every_group():
     rng = np.random.default_rng(0)
     true = torch.from_numpy(rng.integers(10, size=5000))

@@ -222,8 +222,9 @@ def test_a_grid_refuses_what_changes_its_cells(record, register):
         BASE,
     ):
         register(changed)
-        with pytest.raises(ValueError, match="do not belong together"):
+        with pytest.raises(ValueError, match="do not belong together") as refused:
             record([1])
+        assert refused.value.__notes__ == [runs.ELSEWHERE]
 
 
 def test_seeds_of_a_grid_are_those_of_every_value(record, register):

@@ -1,10 +1,13 @@
 """The benchmark of the ResNet-9, at a size that measures nothing: what it counts, and what it compares."""
 
 import json
+import time
 
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from benchmarks import resnet as bench
 from cleanprio_lib import compiled_mish, experiments
@@ -25,7 +28,12 @@ def interpreted():
 def written(tmp_path_factory, interpreted):
     path = tmp_path_factory.mktemp("bench") / "claims.json"
     bench.main(["--images", "12", "--repeats", "1", "--device", "cpu", "--out", str(path)])
-    return pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["claims"])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kinds = pd.DataFrame(content["kinds"])
+    assert kinds.kind.tolist() == [*bench.KINDS, bench.OTHER]
+    assert (kinds.seconds > 0).all()
+    assert content["torch"] == torch.__version__
+    return pd.DataFrame(content["claims"])
 
 
 def test_on_a_cpu_all_is_measured_and_one_thing_claimed(written, interpreted):
@@ -76,17 +84,39 @@ def test_the_chip_multiplies_in_the_precision_of_our_steps(monkeypatch, precisio
     monkeypatch.setattr(bench.training, "resolve_precision", lambda *_: precision)
     torch.set_float32_matmul_precision("medium")
     try:
-        found = bench.benchmark(8, 1, CPU)
+        found, _ = bench.benchmark(8, 1, CPU)
     finally:
         torch.set_float32_matmul_precision("highest")
     assert seen == [(getattr(torch, precision), "highest")]
     assert found.what[0] == f"share of the {precision} product"
 
 
+def test_the_time_of_an_epoch_is_all_there_and_of_the_right_kind():
+    image = torch.rand(8, 16, 16, 16)
+    convolution, norm, pool = nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16), nn.MaxPool2d(2)
+    of = {
+        "convolutions and products": lambda: convolution(image),
+        "batch normalisation": lambda: norm(image),
+        "Mish": lambda: F.mish(image),
+        "pooling": lambda: pool(image),
+        bench.OTHER: lambda: image * 2,
+    }
+    assert list(of) == [*bench.KINDS, bench.OTHER]
+    for kind, operation in of.items():
+        operation()
+        start = time.perf_counter()
+        found = bench.time_by_kind(operation, CPU).set_index("kind").seconds
+        assert list(found.index) == list(of)
+        assert found.idxmax() == kind
+        assert 0 < found.sum() < time.perf_counter() - start
+
+
 def test_a_cpu_gets_few_images(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        bench, "benchmark", lambda images, *_: asked.append(images) or bench.claims_of(*[1] * 5, False)
+        bench,
+        "benchmark",
+        lambda images, *_: asked.append(images) or (bench.claims_of(*[1] * 5, False), pd.DataFrame()),
     )
     bench.main(["--device", "cpu"])
     bench.main(["--device", "cpu", "--images", "7"])

@@ -16,11 +16,11 @@ NAME, EPOCHS = "fig-07-cifar10-paper", 12
 
 # In place of `python`: an epoch takes a fifth of a second and is saved; the last one writes the recorded run.
 RECORDER = f"""#!/bin/bash
-if [ "$1" = -c ]; then echo "$RECORDED_HERE"; exit; fi
+recorded=${{@: -1}}
 echo "$@" >> "$LOG"
 [ -z "$FAULT" ] || exit 3
 saved=$CLEANPRIO_CACHE/checkpoints/{NAME}-0.pt
-[ ! -e "$RECORDED_HERE/{NAME}.csv" ] || exit 0
+[ ! -e "$recorded/{NAME}.csv" ] || exit 0
 epoch=$(cat "$saved" 2>/dev/null || echo 0)
 echo "from $epoch" >> "$LOG"
 while [ $epoch -lt {EPOCHS} ]; do
@@ -29,8 +29,8 @@ while [ $epoch -lt {EPOCHS} ]; do
   echo $epoch > "$saved"
 done
 rm "$saved"
-echo done > "$RECORDED_HERE/{NAME}.csv"
-echo done > "$RECORDED_HERE/{NAME}.json"
+echo done > "$recorded/{NAME}.csv"
+echo done > "$recorded/{NAME}.json"
 """
 
 
@@ -45,8 +45,7 @@ def recipe(tmp_path):
 
     def start(machine, **environment):
         machine = tmp_path / machine
-        (machine / "recorded here").mkdir(parents=True, exist_ok=True)
-        (machine / "bin").mkdir(exist_ok=True)
+        (machine / "bin").mkdir(parents=True, exist_ok=True)
         (machine / "bin/python").write_text(RECORDER)
         (machine / "bin/python").chmod(0o755)
         return subprocess.Popen(
@@ -57,7 +56,6 @@ def recipe(tmp_path):
             env={
                 **os.environ,
                 "PATH": f"{machine / 'bin'}:{os.environ['PATH']}",
-                "RECORDED_HERE": str(machine / "recorded here"),
                 "LOG": str(log),
                 **environment,
             },
@@ -98,7 +96,7 @@ def test_pieces_go_on_from_each_other_until_the_run_is_on_the_drive(recipe):
     assert len(begun) > 1
     assert {path.name for path in drive.iterdir()} == {"kept.tar", f"{NAME}.csv", f"{NAME}.json"}
     assert _kept(drive) == {f"{NAME}.csv", f"{NAME}.json"}
-    assert "--device cuda" in log.read_text()
+    assert "--device cuda --folder recorded" in log.read_text()
 
 
 def test_a_new_machine_goes_on_from_what_is_on_the_drive(recipe):
