@@ -93,7 +93,12 @@ def describe(run: Recorded) -> str:
     setting = _setting(run.settings, run.source)
     counts = {sum(cell.value == value for cell in run.cells) for value in run.values}
     seeds = f"{min(counts)} to {max(counts)} seeds" if len(counts) > 1 else _seeds(run.seeds)
-    return f"Recorded at {run.scale} scale: {setting}, {seeds}, on a {run.devices}."
+    return f"Recorded at {run.scale} scale: {setting}, {seeds}, on {_an(run.devices)} {run.devices}."
+
+
+def _an(name: str) -> str:
+    """The article of a machine: a 2-core CPU, an NVIDIA H100."""
+    return "an" if name.startswith(("A", "I", "NVIDIA", "8", "11-", "18-")) else "a"
 
 
 def describe_live(name: str, scale: str, split: Split | None, *, seeds: Sequence[int]) -> str:

@@ -360,3 +360,12 @@ def test_a_tidy_table_joins_the_levels_of_its_columns_names_even_if_they_come_tw
     tidy = pages.tidy(pd.DataFrame([[1, 0.0, float("nan")]], columns=columns))
     assert tidy.columns.tolist() == ["clean error, 0.5", "clean error, 0.5", "b, δ = 1"]
     assert tidy.iloc[0].tolist() == ["1", "0", "–"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "article"),
+    [("2-core CPU", "a"), ("8-core CPU", "an"), ("NVIDIA H100 80GB HBM3", "an"), ("Tesla T4", "a")],
+)
+def test_a_machine_has_its_article(machine, article):
+    seeds = {str(seed): {"device": machine} for seed in range(3)}
+    assert pages.describe(_run(settings={}, seeds=seeds)).endswith(f", 3 seeds, on {article} {machine}.")
