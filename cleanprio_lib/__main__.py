@@ -216,10 +216,8 @@ def _verify(chosen: argparse.Namespace) -> int:
     print(result.to_string(float_format="{:.3g}".format))
     if not result.difference.any():
         print("equal bit for bit")
-    elif result.agrees.all() and result.attrs.get("measured"):
-        print(f"agrees: every column within {verification.RESOLUTION:g} of its largest value, or of one")
     elif result.agrees.all():
-        print("agrees: every column within ten times what changes in the last place make, and two samples")
+        print(f"agrees: every column within {result.attrs['within']}")
     else:
         print(f"DOES NOT AGREE: {', '.join(result.index[~result.agrees])}")
     return 0 if result.agrees.all() else 1

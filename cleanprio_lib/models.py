@@ -5,11 +5,48 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import ParamSpec
 
 import torch
 from torch import Tensor, nn
 
 PARAMETRIZATIONS = ("standard", "ntk")
+ULP = 2.0**-23
+Arguments = ParamSpec("Arguments")
+_signs: ContextVar[torch.Generator | None] = ContextVar("signs", default=None)
+
+
+@contextmanager
+def nudged(nudge: int) -> Iterator[None]:
+    """Within the block nets begin with each weight changed by `ULP` of its size, up or down by chance.
+
+    What becomes of so small a change tells how much rounding matters to what a net learns.
+
+    Args:
+        nudge: seed of the chance.
+    """
+    token = _signs.set(torch.Generator().manual_seed(nudge))
+    try:
+        yield
+    finally:
+        _signs.reset(token)
+
+
+def _may_be_nudged(make: Callable[Arguments, nn.Sequential]) -> Callable[Arguments, nn.Sequential]:
+    """Make a function that returns a net at its beginning heed `nudged`."""
+
+    @wraps(make)
+    def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> nn.Sequential:
+        net, signs = make(*args, **kwargs), _signs.get()
+        if signs is not None:
+            with torch.no_grad():
+                for weights in net.parameters():
+                    weights.mul_(1 + ULP * (2 * torch.randint(0, 2, weights.shape, generator=signs) - 1))
+        return net
+
+    return made
 
 
 class Scale(nn.Module):
@@ -43,6 +80,7 @@ class Centred(nn.Module):
         return (self.added(x) - self.subtracted(x)) / math.sqrt(2)
 
 
+@_may_be_nudged
 def fully_connected(
     num_inputs: int,
     width: int,
@@ -85,6 +123,7 @@ def fully_connected(
         return nn.Sequential(*layers, make_linear(width, num_outputs))
 
 
+@_may_be_nudged
 def mnist_cnn(*, num_classes: int = 10, seed: int) -> nn.Sequential:
     """The paper's MNIST network: conv 32, conv 64 (3 x 3, no padding), max-pool 2, linear 64, linear C.
 
@@ -118,6 +157,7 @@ class Residual(nn.Module):
         return x + self.branch(x)
 
 
+@_may_be_nudged
 def resnet9(*, num_classes: int = 10, width: int = 64, seed: int) -> nn.Sequential:
     """The paper's CIFAR-10 network: eight convolutions with batch normalisation and Mish, and a linear layer.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from cleanprio_lib import data, experiments, provenance
+from cleanprio_lib import data, experiments, models, provenance
 from cleanprio_lib.metrics import Task
 from cleanprio_lib.recordings import Cell
 from cleanprio_lib.runs import load, recorded_folder, refuse_other_settings
 from cleanprio_lib.training import train
 
-ULP = 2.0**-23
 SENSITIVITY_FACTOR = 10.0
 # How much rounding moves a number varies from one try to the next. If as normal numbers do, one is ten times
 # the largest of six others once in 250,000 numbers, of which a run has some hundreds; of a single other, once
@@ -27,6 +26,7 @@ NUDGES = 6
 # Measurements without training are float64: sums in another order move an angle by √(2·2⁻⁵²) = 2e-8 at most
 # times the few roundings of its cosine, and a sample by one bin.
 RESOLUTION = 1e-6
+NUDGED = "ten times what changes in the last place make"
 BIN = "bin_"  # how the columns of a histogram's counts begin
 
 
@@ -49,7 +49,8 @@ def verify(
     chance; a column may differ by ten times the most that this changes, an error by two samples more, and a
     probability that one sample's residual exceeds another's by two pairs. A measurement is compared to
     `RESOLUTION`, in units of the column's largest value or of one; of whole numbers those in a histogram may
-    differ by two.
+    differ by two. If it trains, and differs by more, it too may differ by ten times what nudges have changed
+    by then.
 
     Args:
         name: of the experiment.
@@ -63,7 +64,7 @@ def verify(
 
     Returns:
         A row for each column: `difference`, `tolerance`, both at the recorded epoch at which it agrees
-        least, and `agrees`. Its `attrs` say whether it is of a measurement: `measured`.
+        least, and `agrees`. Its `attrs` say in words what tolerances there were: `within`.
 
     Raises:
         ValueError: the data at hand are not those of the recording, or the cell is not recorded.
@@ -79,9 +80,10 @@ def verify(
     if recorded.swept:
         rows = rows[rows[recorded.swept] == cell.value].drop(columns=recorded.swept)
     settings, seed = experiments.at(settings, cell.value), cell.seed
-    measure = experiments.EXPERIMENTS[name].measure
-    if measure is not None:
-        return _compared(experiments.run(name, recorded.scale, seed=seed, split=split), rows)
+    experiment = experiments.EXPERIMENTS[name]
+    if experiment.measure is not None:
+        measure = partial(_measured, name, recorded.scale, seed, split)
+        return _compared(measure, rows.reset_index(drop=True), seed, trains=experiment.trains)
     assert split is not None  # a training run always names its data
     machine = recorded.cells[cell]
     sliced = replace(
@@ -95,14 +97,10 @@ def verify(
     difference = _differences(again, wanted)
     tolerance = 0.0 * difference
     if difference.any(axis=None):
-        changes = [_differences(run(nudge=nudge), again) for nudge in range(NUDGES)]
-        largest = pd.concat(changes).groupby(level=0).max().loc[difference.index]
+        largest = _changes(run, again, seed).loc[difference.index]
         counted = _two_counts(experiments.build_task(sliced, split, seed=seed), sliced)
         tolerance = SENSITIVITY_FACTOR * largest + counted.reindex(difference.columns, fill_value=0.0)
-    worst = (difference - tolerance).fillna(0.0).idxmax()  # of two infinite numbers, none
-    least = [(difference[name][epoch], tolerance[name][epoch]) for name, epoch in worst.items()]
-    table = pd.DataFrame(least, index=worst.index, columns=["difference", "tolerance"])
-    return table.assign(agrees=table.difference <= table.tolerance)
+    return _table(difference, tolerance, f"{NUDGED}, and two samples")
 
 
 def _chosen(cells: Iterable[Cell], seed: int | None, value: Any) -> Cell:
@@ -126,24 +124,68 @@ def _differences(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return (new - old).abs().mask((new == old) | (new.isna() & old.isna()), 0.0).fillna(np.inf)
 
 
-def _compared(again: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
-    """Largest difference of every column between two measurements; one of words differs by 0 or 1."""
+def _measured(
+    name: str, scale: str, seed: int, split: data.Split | None, *, nudge: int | None = None
+) -> pd.DataFrame:
+    """Frame of a measurement, with a `nudge` as in `_slice`."""
+    with models.nudged(nudge) if nudge is not None else nullcontext():
+        return experiments.run(name, scale, seed=seed, split=split)
+
+
+def _compared(
+    measure: Callable[..., pd.DataFrame], wanted: pd.DataFrame, seed: int, *, trains: bool
+) -> pd.DataFrame:
+    """A measurement made again against the recorded one, row by row; words differ by 0 or 1."""
+    again = measure()
     _refuse_other_columns(again, wanted)
     if len(again) != len(wanted):
         raise ValueError(f"the recorded run has {len(wanted)} rows, this code makes {len(again)}")
-    rows = {}
-    for column in again:
-        new, old = again[column].to_numpy(), wanted[column].to_numpy()
-        if old.dtype.kind == "f":
-            same = (new == old) | (np.isnan(new) & np.isnan(old))
-            difference = float(np.nan_to_num(np.where(same, 0.0, np.abs(new - old)), nan=np.inf).max())
-            rows[column] = (difference, RESOLUTION * max(1.0, float(np.nanmax(np.abs(old), initial=0.0))))
-        elif old.dtype.kind == "i":
-            rows[column] = (float(np.abs(new - old).max()), 2.0 if str(column).startswith(BIN) else 0.0)
-        else:
-            rows[column] = (float((new != old).any()), 0.0)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "tolerance"])
-    table.attrs["measured"] = True
+    difference = _differences(_in_numbers(again, wanted), _in_numbers(wanted, wanted))
+    resolution = {name: _resolution(wanted[name]) for name in wanted}
+    tolerance = (0.0 * difference).fillna(0.0) + pd.Series(resolution)
+    within = f"{RESOLUTION:g} of its largest value, or of one"
+    if trains and (difference > tolerance).any(axis=None):
+        numbers = partial(_numbers_of, measure, wanted)
+        largest = _changes(numbers, _in_numbers(again, wanted), seed)
+        if "epoch" in wanted:  # what has been amplified stays so for as long as a net is trained
+            largest = largest.groupby((wanted.epoch.diff() < 0).cumsum()).cummax()
+        tolerance += SENSITIVITY_FACTOR * largest
+        within = NUDGED
+    return _table(difference, tolerance, within)
+
+
+def _numbers_of(measure: Callable[..., pd.DataFrame], wanted: pd.DataFrame, *, nudge: int) -> pd.DataFrame:
+    return _in_numbers(measure(nudge=nudge), wanted)
+
+
+def _in_numbers(frame: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
+    """Words become 0 where they are those wanted, and 1 elsewhere."""
+    words = [name for name in wanted if wanted[name].dtype.kind not in "fiub"]
+    replaced = frame.copy()
+    for name in words:
+        replaced[name] = (frame[name] != wanted[name]).astype(float)
+    return replaced
+
+
+def _resolution(wanted: pd.Series) -> float:
+    """By how much a column of a measurement that trains nothing may differ."""
+    if wanted.dtype.kind == "f":
+        return RESOLUTION * max(1.0, float(np.nanmax(wanted.abs(), initial=0.0)))
+    return 2.0 if wanted.dtype.kind == "i" and str(wanted.name).startswith(BIN) else 0.0
+
+
+def _changes(run: Callable[..., pd.DataFrame], again: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The most that nudges change of every number."""
+    changes = [_differences(run(nudge=NUDGES * seed + nudge), again) for nudge in range(NUDGES)]
+    return pd.concat(changes).groupby(level=0).max()
+
+
+def _table(difference: pd.DataFrame, tolerance: pd.DataFrame, within: str) -> pd.DataFrame:
+    """A row for each column, of the place at which it agrees least."""
+    worst = (difference - tolerance).fillna(0.0).idxmax()  # of two infinite numbers, none
+    least = [(difference[name][place], tolerance[name][place]) for name, place in worst.items()]
+    table = pd.DataFrame(least, index=worst.index, columns=["difference", "tolerance"])
+    table.attrs["within"] = within
     return table.assign(agrees=table.difference <= table.tolerance)
 
 
@@ -156,15 +198,10 @@ def _slice(
     compiled: bool,
     progress: bool,
 ) -> pd.DataFrame:
-    """Frame by epoch of a run, with a `nudge` from initial weights changed by +- `ULP` of their size."""
+    """Frame by epoch of a run, with a `nudge` from initial weights changed as `models.nudged` does."""
     task = experiments.build_task(settings, split, seed=seed).to(experiments.default_device())
-    model = experiments.build_model(settings, task, seed=seed).to(task.x.device)
-    if nudge is not None:
-        signs = torch.Generator().manual_seed(NUDGES * seed + nudge)
-        with torch.no_grad():
-            for weights in model.parameters():
-                sign = torch.randint(0, 2, weights.shape, generator=signs).to(weights.device) * 2 - 1
-                weights.mul_(1 + ULP * sign)
+    with models.nudged(nudge) if nudge is not None else nullcontext():
+        model = experiments.build_model(settings, task, seed=seed).to(task.x.device)
     return train(
         model,
         task,

@@ -193,3 +193,28 @@ def test_a_centred_net_learns():
     assert losses[0] == pytest.approx(math.log(2), rel=1e-15)
     assert max(np.diff(losses)) < 0
     assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: models.fully_connected(6, 5, num_outputs=2, seed=1),
+        lambda: models.mnist_cnn(seed=1),
+        lambda: models.resnet9(width=2, seed=1),
+    ],
+)
+def test_a_nudge_changes_every_weight_by_one_or_two_units_in_the_last_place_either_way(make):
+    plain = nn.utils.parameters_to_vector(make().parameters()).double()
+    with models.nudged(3):
+        nudged, second = (nn.utils.parameters_to_vector(make().parameters()).double() for _ in range(2))
+    with models.nudged(3):
+        again = nn.utils.parameters_to_vector(make().parameters()).double()
+    change = ((nudged - plain) / plain)[plain != 0]
+    # Rounded to one such unit, of 1/m times 2^-23 of a number 1 <= m < 1.5, or to two, where 1.5 <= m < 2.
+    assert (change.abs() / models.ULP).min() > 0.66
+    assert (change.abs() / models.ULP).max() < 1.34
+    ups, count = int((change > 0).sum()), len(change)
+    assert abs(ups - count / 2) < 4 * (count / 4) ** 0.5
+    assert torch.equal(again, nudged)
+    assert not torch.equal(second, nudged)
+    assert torch.equal(nn.utils.parameters_to_vector(make().parameters()).double(), plain)

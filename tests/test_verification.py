@@ -5,9 +5,11 @@ import json
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from cleanprio_lib import experiments, recordings, runs, verification
+from cleanprio_lib import experiments, models, recordings, runs, verification
+from cleanprio_lib.training import train
 from tests.conftest import TINY
 
 
@@ -214,3 +216,43 @@ def test_a_measurement_is_compared_number_by_number(dice, tmp_path, column, chan
     result = verification.verify(dice, "quick", seed=3, folder=tmp_path)
     assert result.index[~result.agrees].tolist() == ([] if agrees else [column])
     assert result.difference[column] > 0 or not agrees
+
+
+def _trained(settings, *, seed, split):
+    """A measurement that trains: two nets, one after the other, each measured at seven epochs."""
+    task = experiments.build_task(settings, split, seed=seed)
+    frames = []
+    for width in (4, 8):
+        net = models.fully_connected(task.x[0].numel(), width, num_outputs=task.num_outputs, seed=seed)
+        training = dataclasses.replace(settings.training, epochs=6, learning_rate=1.0)
+        frame = train(net, task, training, seed=seed, progress=False)
+        frames.append(frame[["epoch", "clean_loss"]].assign(net=f"{width} units"))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("trains", "row", "change", "agrees"),
+    [
+        (True, 6, 3.5e-6, True),
+        (True, 7, 3.5e-6, False),  # in an untrained net nothing has grown, whatever had in the one before
+        (True, 6, 1e-3, False),
+        (False, 6, 3.5e-6, False),
+    ],
+)
+def test_what_a_measurement_trains_is_held_against_a_measured_tolerance(
+    tiny, stand_in, tmp_path, monkeypatch, trains, row, change, agrees
+):
+    scales = MappingProxyType(dict.fromkeys(experiments.SCALES, dataclasses.replace(TINY, level=0.3)))
+    known = {tiny: experiments.Experiment(tiny, "nothing", scales, _trained, trains=trains)}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", known)
+    recorded = runs.record(
+        tiny, "quick", [2], folder=tmp_path, checkpoints=tmp_path, split=stand_in, progress=False
+    )
+    assert (_verify(tmp_path, stand_in).difference == 0).all()
+    frame = recorded.frame
+    frame.loc[row, "clean_loss"] += change
+    frame.to_csv(tmp_path / "tiny-quick.csv", index=False)
+    result = _verify(tmp_path, stand_in)
+    assert result.agrees.to_dict() == {"seed": True, "epoch": True, "clean_loss": agrees, "net": True}
+    assert result.difference["clean_loss"] == pytest.approx(change, rel=1e-3)
+    assert (result.attrs["within"] == verification.NUDGED) == trains

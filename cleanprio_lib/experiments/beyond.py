@@ -61,6 +61,7 @@ EXPERIMENTS = (
         chosen="Not in the paper. Gradient descent on all images at once, as the theorems have it.",
         paper=departure.DepartureSettings(),
         measure=departure.departures,
+        trains=True,
         quick=departure.DepartureSettings(
             levels=(0.4,), train_samples=500, test_samples=500, width=64, steps=400, record_every=40, dense=5
         ),
@@ -106,6 +107,7 @@ EXPERIMENTS = (
         ),
         paper=subclass_noise.SubclassSettings(),
         measure=subclass_noise.subclass_noise,
+        trains=True,
         quick=subclass_noise.SubclassSettings(
             shares=(0.3, 0.6, 1.0), train_samples=2_000, test_samples=1_000, epochs=12, batch_size=32
         ),

@@ -104,6 +104,7 @@ EXPERIMENTS = (
         ),
         paper=batch_steps.BatchSettings(),
         measure=batch_steps.by_size,
+        trains=True,
         quick=batch_steps.BatchSettings(
             epochs=(0, 40), batch_sizes=(4, 16, 64, 256), draws=100, train_samples=1_000
         ),

@@ -11,13 +11,13 @@ from cleanprio_lib.training import TrainingSettings
 
 _SEVEN_NINE = PracticeSettings(
     level=0.4,
-    training=TrainingSettings(epochs=120, batch_size=64, learning_rate=0.03),
+    training=TrainingSettings(epochs=120, batch_size=64, learning_rate=0.03, precision="float32"),
     classes=(7, 9),
     train_samples=4_000,
 )
 _TEN = PracticeSettings(
     level=0.4,
-    training=TrainingSettings(epochs=80, batch_size=64, learning_rate=0.05),
+    training=TrainingSettings(epochs=80, batch_size=64, learning_rate=0.05, precision="float32"),
     train_samples=6_000,
     test_samples=5_000,
 )
@@ -53,6 +53,7 @@ def _stopping(name: str, words: str, settings: PracticeSettings, *, epochs: int,
         laptop=settings,
         quick=_quick(settings, epochs=epochs),
         measure=practice_signals.signals,
+        trains=True,
     )
 
 
@@ -86,6 +87,7 @@ EXPERIMENTS = (
         laptop=robust_methods.RobustSettings(_TEN),
         quick=robust_methods.RobustSettings(_quick(_TEN, epochs=40)),
         measure=robust_methods.compare,
+        trains=True,
     ),
     experiment(
         "practice-wrong-labels",
@@ -98,5 +100,6 @@ EXPERIMENTS = (
         laptop=wrong_label_rankings.RankingSettings(_TEN),
         quick=wrong_label_rankings.RankingSettings(_quick(_TEN, epochs=50)),
         measure=wrong_label_rankings.rankings,
+        trains=True,
     ),
 )

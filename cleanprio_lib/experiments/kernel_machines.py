@@ -45,6 +45,7 @@ EXPERIMENTS = (
         ),
         paper=kernel_wide_net.WideNetSettings(),
         measure=kernel_wide_net.wide_nets,
+        trains=True,
         quick=kernel_wide_net.WideNetSettings(
             widths=(128, 1024), train_samples=200, test_samples=500, steps=400, records=20, draws=100
         ),

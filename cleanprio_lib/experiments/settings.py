@@ -121,9 +121,10 @@ class Experiment:
         reproduces: the figure or statement, in words.
         scales: settings at the scales quick, laptop and paper; a frozen dataclass whose `dataset` is a name
             for `data.load`, or None if the inputs are made from the seed.
-        measure: from settings, `seed` and `split` to a frame, for an experiment that does not train; None
-            for one that does, whose settings are `Settings` or a `Grid` of them.
+        measure: from settings, `seed` and `split` to a frame; None for an experiment whose settings are
+            `Settings` or a `Grid` of them, and which trains.
         chosen: what the paper leaves open, and what was chosen, in sentences.
+        trains: whether the measurement trains nets in float32, so that what rounding does to it grows.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Experiment:
     scales: MappingProxyType[str, Any]
     measure: Callable[..., pd.DataFrame] | None = None
     chosen: str = ""
+    trains: bool = False
 
 
 def experiment(
@@ -140,11 +142,12 @@ def experiment(
     *,
     chosen: str = "",
     measure: Callable[..., pd.DataFrame] | None = None,
+    trains: bool = False,
     **smaller: Any,
 ) -> Experiment:
     """An experiment; scales that are not given are the paper's own."""
     scales = {scale: smaller.get(scale, paper) for scale in SCALES}
-    return Experiment(name, reproduces, MappingProxyType(scales), measure, chosen)
+    return Experiment(name, reproduces, MappingProxyType(scales), measure, chosen, trains)
 
 
 def as_dict(settings: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def by_size(settings: BatchSettings, *, seed: int, split: data.Split) -> pd.Data
     """
     task = _task(settings, split, seed)
     net = models.fully_connected(784, settings.width, depth=settings.depth, seed=seed)
-    training = TrainingSettings(1, settings.training_batch, settings.learning_rate)
+    training = TrainingSettings(1, settings.training_batch, settings.learning_rate, precision="float32")
     optimizer = SGD(net.parameters(), lr=settings.learning_rate)
     generator = np.random.default_rng([seed, 1])
     rows = []
