@@ -13,6 +13,7 @@ from docutils import nodes
 from docutils.nodes import Node, system_message
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import ReferenceRole
 
 PLAIN = re.compile(r"[A-Za-z]\w*", re.ASCII)
@@ -46,7 +47,14 @@ class Symbol(ReferenceRole):
         return [addnodes.index(entries=entries), target, nodes.math(self.title, self.title)], []
 
 
+def write_all(app: Sphinx, env: BuildEnvironment, read: list[str]) -> None:
+    """Write every page when any is read: of those that are not written, Sphinx's search forgets the index."""
+    if read:
+        app.connect("env-updated", lambda app, env: sorted(env.found_docs))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_role("symbol", Symbol())
+    app.connect("env-before-read-docs", write_all)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

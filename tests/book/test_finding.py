@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ from browsing import Seen, violations, windows
 from docutils import nodes
 from docutils.utils import new_document
 from small_book import MakeBook
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 from cleanprio_lib.claims import CLAIMS, PAPER
 from tools import build
@@ -313,3 +316,16 @@ def test_the_papers_equations_are_linked_where_they_are_shown(undrawn: Seen) -> 
             shown = page.locator(f".formula:is({here}, :has({here}))")
             assert shown.locator(".math").count() == 1
             assert number in re.findall(r"\d+", shown.locator("a.equation-number").inner_text())
+
+
+def test_a_page_that_is_not_built_again_stays_in_the_index(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("extensions = ['symbols']\n", "utf8")
+    (tmp_path / "index.rst").write_text("Start\n=====\n\n.. toctree::\n\n   other\n", "utf8")
+    (tmp_path / "other.rst").write_text("Other\n=====\n\n:symbol:`\\theta_h <theta_h>`\n", "utf8")
+    for text in ("", "\nChanged.\n"):
+        with (tmp_path / "index.rst").open("a", encoding="utf8") as file:
+            file.write(text)
+        with docutils_namespace():
+            app = Sphinx(tmp_path, tmp_path, tmp_path / "html", tmp_path / "trees", "html", status=None)
+            app.build()
+        assert '"theta_h":[[' in (tmp_path / "html/searchindex.js").read_text("utf8").replace(" ", "")
