@@ -54,9 +54,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cleanprio_lib import data, experiments, models, training
+from cleanprio_lib import data, experiments, models, steps, training
 from cleanprio_lib._torchvision import import_torchvision
 from cleanprio_lib.metrics import CONVOLUTIONAL_BATCH, Task
+from cleanprio_lib.precision import resolve_precision
 from cleanprio_lib.sgd import SGD
 from cleanprio_lib.training import TrainingSettings
 
@@ -176,9 +177,9 @@ def bare(case: Case) -> list[Piece]:
     model, settings = case.make(), case.settings
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _sgd(model, settings)
-    precision = training.resolve_precision(settings.precision, CPU)
+    precision = resolve_precision(settings.precision, CPU)
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
-    part = training.gradient_batch(model, CPU) or settings.batch_size
+    part = steps.gradient_batch(model, CPU) or settings.batch_size
     pieces: list[Piece] = []
     for epoch in range(1, settings.epochs + 1):
         order = training.sample_order(len(case.task.x), epoch=epoch, seed=SEED)
@@ -263,7 +264,7 @@ def benchmark(images: int, repeats: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def mnist_cnn_case(images: int) -> Case:
     """The MNIST CNN as `fig-01-mnist-cnn` trains it at paper scale, on fewer images for fewer epochs."""
     reference = experiments.settings_of("fig-01-mnist-cnn", "paper")
-    bf16 = training.resolve_precision("auto", CPU) == "bfloat16"
+    bf16 = resolve_precision("auto", CPU) == "bfloat16"
     return Case(
         name="MNIST CNN",
         task=synthetic_task(reference, images, num_classes=10),
@@ -425,7 +426,7 @@ def _header() -> str:
     busy = f"\nThe load is {load:.1f} before it begins: what follows is disturbed." if load > 0.5 else ""
     return (
         f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f'precision "auto" is {training.resolve_precision("auto", CPU)} on this CPU{busy}'
+        f'precision "auto" is {resolve_precision("auto", CPU)} on this CPU{busy}'
     )
 
 

@@ -157,6 +157,10 @@ class Residual(nn.Module):
         return x + self.branch(x)
 
 
+class ConvBlock(nn.Sequential):
+    """A convolution of 3 x 3 padded by 1, batch normalisation, Mish, and perhaps max-pooling of 2 x 2."""
+
+
 @_may_be_nudged
 def resnet9(*, num_classes: int = 10, width: int = 64, seed: int) -> nn.Sequential:
     """The paper's CIFAR-10 network: eight convolutions with batch normalisation and Mish, and a linear layer.
@@ -186,9 +190,9 @@ def resnet9(*, num_classes: int = 10, width: int = 64, seed: int) -> nn.Sequenti
         )
 
 
-def _conv_block(fan_in: int, fan_out: int, *, pool: bool = False) -> nn.Sequential:
+def _conv_block(fan_in: int, fan_out: int, *, pool: bool = False) -> ConvBlock:
     layers = [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.BatchNorm2d(fan_out), nn.Mish()]
-    return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
+    return ConvBlock(*layers, *([nn.MaxPool2d(2)] if pool else []))
 
 
 def _ntk_linear(fan_in: int, fan_out: int) -> nn.Linear:

@@ -27,6 +27,20 @@ def in_full_precision(
     return measured
 
 
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Precision of training steps on a device: "auto" is bfloat16 only where instructions for it exist."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        probes = (
+            getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        )
+        native = any(probe() for probe in probes if probe)
+    return "bfloat16" if native else "float32"
+
+
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Within the block neither autocast nor TensorFloat-32, whose gradients are degrees off."""

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from cleanprio_lib.checkpoints import RunState, threads
-from cleanprio_lib.compiled_mish import compiled_mish
-from cleanprio_lib.metrics import Task, measured_samples, predict, sample_losses, subset_metrics
-from cleanprio_lib.precision import full_precision
+from cleanprio_lib.metrics import Task, measured_samples, predict, subset_metrics
+from cleanprio_lib.precision import full_precision, resolve_precision
 from cleanprio_lib.sgd import SGD, Optimizer
+from cleanprio_lib.steps import Step, compiled_step
 
 Measure = Callable[[nn.Module, Task], dict[str, float]]
 PRECISIONS = ("auto", "float32", "bfloat16")
-CACHE_SIZED_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def train(
         seed: of the order of the samples.
         measures: functions of (model, task) that return named numbers, called at every recorded epoch.
         checkpoint: file that holds the run's state; removed by nobody but its owner.
-        compiled: run Mish in training steps as `compiled_mish` does; the numbers change in the last places.
+        compiled: take steps by `steps.compiled_step`; the numbers change in the last places.
         progress: show a progress bar.
         description: what the bar says.
 
@@ -122,6 +121,7 @@ def train(
         raise ValueError(
             f"epochs must be at least {state.epoch}, at which {checkpoint} is, got {settings.epochs}"
         )
+    step = (compiled_step if compiled else Step)(model, task, optimizer, settings)
     with (
         threads(state.threads),
         tqdm(
@@ -134,8 +134,7 @@ def train(
     ):
         for epoch in range(state.epoch + 1, settings.epochs + 1):
             if epoch > 0:
-                with compiled_mish(model) if compiled else nullcontext():
-                    train_epoch(model, task, optimizer, settings, epoch=epoch, seed=seed)
+                train_epoch(model, task, optimizer, settings, epoch=epoch, seed=seed, step=step)
                 bar.update()
             row = None
             if settings.is_recorded(epoch):
@@ -163,55 +162,30 @@ def train_epoch(
     *,
     epoch: int,
     seed: int,
+    step: Step | None = None,
 ) -> None:
-    """One pass over the training set, in an order that depends on (seed, epoch) alone."""
+    """One pass over the training set, in an order that depends on (seed, epoch) alone.
+
+    Args:
+        model: trained in place.
+        task: with the model on one device.
+        optimizer: of the model's parameters.
+        settings: see `TrainingSettings`.
+        epoch: number of the pass.
+        seed: of the order.
+        step: takes the steps, of these four; None for `steps.Step`.
+    """
     model.train()
-    device = task.x.device
-    in_bfloat16 = resolve_precision(settings.precision, device) == "bfloat16"
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16)
-    batch_size = settings.batch_size or len(task.x)
-    part = gradient_batch(model, device) or batch_size
-    targets = task.given if task.targets is None else task.targets
-    with nullcontext() if in_bfloat16 else full_precision(device):
-        for batch in sample_order(len(task.x), epoch=epoch, seed=seed).to(device).split(batch_size):
-            optimizer.zero_grad()
-            for indices in batch.split(part):
-                with autocast:
-                    logits = model(task.x.index_select(0, indices))
-                (sample_losses(logits.float(), targets[indices]).sum() / len(batch)).backward()
-            optimizer.step()
+    step = step or Step(model, task, optimizer, settings)
+    order = sample_order(len(task.x), epoch=epoch, seed=seed).to(task.x.device)
+    with nullcontext() if step.in_bfloat16 else full_precision(task.x.device):
+        for batch in order.split(step.batch_size):
+            step(batch)
 
 
 def sample_order(count: int, *, epoch: int, seed: int) -> Tensor:
     """(count,) permutation of the samples for one epoch, the same on every machine."""
     return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(count))
-
-
-def gradient_batch(model: nn.Module, device: torch.device) -> int | None:
-    """Samples whose gradients are computed together before they are summed into a batch's; None for all.
-
-    On a CPU a convolutional net's activations for a batch of 512 pass through main memory; parts of 64 stay
-    in the cache, for the same sum up to rounding. Not with batch normalisation, whose statistics are the
-    batch's.
-    """
-    modules = list(model.modules())
-    convolutional = any(isinstance(module, nn.Conv2d) for module in modules)
-    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
-    return CACHE_SIZED_BATCH if device.type == "cpu" and convolutional and not normalised else None
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Precision of training steps on a device: "auto" is bfloat16 only where instructions for it exist."""
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        probes = (
-            getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        )
-        native = any(probe() for probe in probes if probe)
-    return "bfloat16" if native else "float32"
 
 
 def _measured_task(task: Task, settings: TrainingSettings) -> Task:

@@ -73,7 +73,7 @@ def test_parts_of_a_batch_add_up_to_the_batch():
     task = make_task(shape=(1, 8, 8), n=150)
     settings = replace(SETTINGS, epochs=1, batch_size=150)
     in_parts, whole = small_cnn(), small_cnn()
-    assert training.gradient_batch(in_parts, task.x.device) == training.CACHE_SIZED_BATCH < 150
+    assert steps.gradient_batch(in_parts, task.x.device) == steps.CACHE_SIZED_BATCH < 150
     train(in_parts, task, settings, seed=0, progress=False)
     gradients = torch.autograd.grad(F.cross_entropy(whole(task.x), task.given), list(whole.parameters()))
     for after, before, gradient in zip(
@@ -122,9 +122,9 @@ def test_no_batch_size_is_a_batch_of_all_samples():
 
 def test_batch_normalised_nets_are_not_split():
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-    assert training.gradient_batch(net, torch.device("cpu")) is None
-    assert training.gradient_batch(small_cnn(), torch.device("cuda")) is None
-    assert training.gradient_batch(nn.Linear(2, 2), torch.device("cpu")) is None
+    assert steps.gradient_batch(net, torch.device("cpu")) is None
+    assert steps.gradient_batch(small_cnn(), torch.device("cuda")) is None
+    assert steps.gradient_batch(nn.Linear(2, 2), torch.device("cpu")) is None
 
 
 def test_a_run_repeats_bit_for_bit_and_hears_its_seed():
@@ -245,16 +245,16 @@ def test_auto_is_bfloat16_where_the_device_itself_has_it(monkeypatch, device, gp
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", on_gpu)
     for probe, answer in zip(("_is_avx512_bf16_supported", "_is_amx_tile_supported"), cpu, strict=True):
         monkeypatch.setattr(torch.cpu, probe, lambda answer=answer: answer, raising=False)
-    assert training.resolve_precision("auto", torch.device(device)) == precision
+    assert precision.resolve_precision("auto", torch.device(device)) == precision
     assert asked == ([False] if device == "cuda" else [])  # an emulation would be slower than float32
     for named in ("float32", "bfloat16"):
-        assert training.resolve_precision(named, torch.device(device)) == named
+        assert precision.resolve_precision(named, torch.device(device)) == named
 
 
 def test_a_pytorch_that_cannot_tell_computes_in_float32(monkeypatch):
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.delattr(torch.cpu, probe, raising=False)
-    assert training.resolve_precision("auto", torch.device("cpu")) == "float32"
+    assert precision.resolve_precision("auto", torch.device("cpu")) == "float32"
 
 
 def image_task():

@@ -14,6 +14,8 @@ from cleanprio_lib.gradients.records import new_sums
 from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, inner_products, logit_blocks
 from cleanprio_lib.precision import in_full_precision
 
+GPU_BATCH = 512  # samples of one pass that fill a GPU
+
 
 @dataclass(frozen=True, eq=False)
 class GradientGram:
@@ -100,8 +102,9 @@ def _sums_of_logits(net: CapturedNet, x: Tensor, labels: Tensor, members: Tensor
     """(k, S, b, q) gradients of k subsets, for each of S logits and each record."""
     sums: Sums = {}
     unit = torch.eye(members.shape[2], dtype=net.dtype, device=x.device)[logits]
-    for active, indices in _groups(members[..., logits].any(dim=0)):
-        for part in indices.split(net.batch):
+    groups = _single_groups if _fills_a_gpu(x) else _groups
+    for active, indices in groups(members[..., logits].any(dim=0)):
+        for part in indices.split(_batch(net, x)):
             caught = net.forward(x[part])
             weights = _weights(caught.logits, labels[:, part], members[:, part])[..., logits][..., active]
             cotangents = unit[active, None].expand(-1, len(part), -1)
@@ -114,7 +117,7 @@ def _sums_over_logits(net: CapturedNet, x: Tensor, labels: Tensor, members: Tens
     """(1, k, b, q) gradients of k subsets, summed over logits, for each record."""
     sums: Sums = {}
     for active, indices in _groups(members.any(dim=2).t()):
-        for part in indices.split(net.batch):
+        for part in indices.split(_batch(net, x)):
             caught = net.forward(x[part])
             cotangents = _weights(caught.logits, labels[:, part], members[:, part])[active]
             ones = cotangents.new_ones(1, len(part), len(active))
@@ -132,7 +135,9 @@ def _add(sums: Sums, records: Records, weights: Tensor, active: Tensor, outputs:
 
 def _weights(logits: Tensor, labels: Tensor, members: Tensor) -> Tensor:
     """(k, n, C) what each logit's derivative is multiplied by: the residual, in the subset."""
-    of_subsets = torch.stack([residuals(logits.detach(), own) for own in labels])
+    subsets, samples, count = members.shape
+    repeated = logits.detach().expand(subsets, samples, count).flatten(0, 1)
+    of_subsets = residuals(repeated, labels.flatten()).unflatten(0, (subsets, samples))
     return (members * of_subsets).to(logits.dtype)
 
 
@@ -142,3 +147,22 @@ def _groups(needed: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     for i, pattern in enumerate(patterns):
         if pattern.any():
             yield pattern.nonzero().flatten(), (group == i).nonzero().flatten()
+
+
+def _single_groups(needed: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same with a group for each function: samples that need several pass forward for each of them.
+
+    Few large groups, where a GPU would spend its time on starting the kernels of many small ones.
+    """
+    for s in range(needed.shape[1]):
+        if len(indices := needed[:, s].nonzero().flatten()):
+            yield torch.tensor([s], device=needed.device), indices
+
+
+def _fills_a_gpu(x: Tensor) -> bool:
+    """Whether large groups are wanted: a CPU is faster with what its caches hold."""
+    return x.device.type != "cpu"
+
+
+def _batch(net: CapturedNet, x: Tensor) -> int:
+    return max(net.batch, GPU_BATCH) if _fills_a_gpu(x) else net.batch

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import torch
 from torch import Tensor
 
@@ -20,8 +18,10 @@ def inner_products(sums: Sums, *, dim: int) -> Tensor:
     grams = []
     for value in sums.values():
         vectors, size = _scaled(value.movedim(dim, 0))
-        parts = vectors.flatten(2).transpose(0, 1).split(SUMMED, dim=2)
-        gram = reduce(torch.add, (torch.bmm(part, part.mT).double() for part in parts))
+        flat = vectors.flatten(2).transpose(0, 1)
+        whole = flat.shape[2] // SUMMED * SUMMED
+        parts, rest = flat[..., :whole].unflatten(2, (-1, SUMMED)).transpose(1, 2), flat[..., whole:]
+        gram = torch.matmul(parts, parts.mT).sum(1, dtype=torch.float64) + torch.bmm(rest, rest.mT).double()
         grams.append(gram * size[:, :, None] * size[:, None, :])
     return torch.stack(grams).sum(0)
 
