@@ -2,8 +2,8 @@
 
     python benchmarks/resnet.py [--images N] [--repeats K] [--device DEVICE] [--out FILE.json]
 
-The net of `fig-07-cifar10` as it is trained at paper scale: full width, batches of 512, plain SGD. Three claims
-and a time:
+The net of `fig-07-cifar10` as it is trained at paper scale: full width, batches of 512, plain SGD. Three
+claims and a time:
 
 - *Share of the chip.* Multiplications and additions of forward and backward passes (counted by PyTorch's own
   `FlopCounterMode`, products and convolutions alone) a second, over those of the fastest product of two
@@ -23,9 +23,9 @@ chip has it. Each begins with an epoch that does not count, in which kernels are
 turns; what is claimed is the ratio of the fastest repeats. Where a claim falls short, the reason is in what
 follows: the time of one more epoch of ours, by kind of operation.
 
-Our steps are compiled (`steps.compiled_step`, `record --compiled`), and that is the third claim: at least 1.25
-times as fast as the same loop on the same batches with PyTorch's own operations. Neither the time to compile
-nor any measurement counts.
+Our steps are compiled (`steps.compiled_step`, `record --compiled`), and that is the third claim: at least
+1.25 times as fast as the same loop on the same batches with PyTorch's own operations. Neither the time to
+compile nor any measurement counts.
 
 On a CPU the script runs on few images and claims only this last, of the narrow net of laptop scale.
 """
@@ -61,7 +61,7 @@ LEAST_COMPILED = 1.25
 FAST_CHIP = 200.0
 MATRIX = {"cuda": 8192, "cpu": 256}
 WORKERS = 8
-# Of the operations of a step on a CPU and its kernels on a GPU, by what their names hold; the first that fits.
+# Of the operations of a step on a CPU and of its kernels on a GPU, by what their names hold.
 KINDS = {
     "cpu": {
         "convolutions and products": ("conv", "mm"),
@@ -103,9 +103,7 @@ def benchmark(images: int, repeats: int, device: torch.device) -> tuple[pd.DataF
         compiled = compiled_claim("net", mine, *plainly)
     else:
         narrow = experiments.settings_of(EXPERIMENT, "laptop")
-        both = [
-            our_epochs(task, narrow.training, compiled=own, **dict(narrow.net)) for own in (True, False)
-        ]
+        both = [our_epochs(task, narrow.training, compiled=own, **dict(narrow.net)) for own in (True, False)]
         compiled = compiled_claim("narrow net", *_fastest(both, repeats, device))
     return pd.concat([claims, compiled], ignore_index=True), kinds
 

@@ -38,7 +38,11 @@ def compiled_mish(model: nn.Module) -> Iterator[None]:
 
 def mish(x: Tensor) -> Tensor:
     r"""$x \tanh(\ln(1 + e^x)) = x\,(u + u^2/2)/(1 + u + u^2/2)$ with $u = e^x$: one exponential."""
-    u = x.clamp(max=LARGEST).exp()
+    return mish_of(x, x.clamp(max=LARGEST).exp())
+
+
+def mish_of(x: Tensor, u: Tensor) -> Tensor:
+    """The same, given the exponential of what is at most `LARGEST` of x."""
     t = u + u * u / 2
     return x * (t / (1 + t))
 
@@ -46,7 +50,11 @@ def mish(x: Tensor) -> Tensor:
 def mish_backward(x: Tensor, grad: Tensor) -> Tensor:
     r"""`grad` times $\tanh + x \tanh'$ where $\tanh' = (u + u^2)/(1 + u + u^2/2)^2$."""
     x = x.clamp(max=LARGEST)
-    u = x.exp()
+    return mish_backward_of(x, x.exp(), grad)
+
+
+def mish_backward_of(x: Tensor, u: Tensor, grad: Tensor) -> Tensor:
+    """The same, given the exponential of an x of at most `LARGEST`."""
     t = u + u * u / 2
     r = 1 / (1 + t)
     return grad * (r * (t + x * ((u + u * u) * r)))

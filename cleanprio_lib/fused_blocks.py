@@ -1,47 +1,94 @@
-r"""A ResNet-9's passes, forward and backward, with as few readings of its activations as a block of it allows.
+r"""A ResNet-9's passes, forward and backward, that read its activations as seldom as they can.
 
-A block is a convolution, batch normalisation with the batch's statistics, Mish and perhaps max-pooling. All but
-the convolution waits for memory on a GPU, so each group of operations that can be one loop is one here, a function
-of channels-last activations and channels' numbers that is compiled by itself:
+A block is a convolution, batch normalisation with the batch's statistics, Mish and perhaps max-pooling. On a
+GPU all but the convolution waits for memory, so whatever can be one loop is one here, a function of
+channels-last activations and of channels' numbers that is compiled by itself:
 
-1. `statistics`, the channels' mean and variance, and `normalisation`, what follows from them;
+1. `statistics`, the channels' variance and mean, and `normalisation`, what follows from them;
 2. `activation` or `pooled`, the block's output;
 3. `sums`, backward, over each channel, and `coefficients`, what follows from them;
-4. `derivative` or `spread`, the derivative by the convolution's output.
+4. `derivative` or, after `slope_of_largest`, `spread`: the derivative by the convolution's output.
 
-What follows from sums is apart from them because Triton (3.6) fails to compile the two together. It is the same function up to rounding. The convolution's bias, which normalisation takes away again, is added to the
-running mean alone and gets no gradient: its derivative is exactly zero.
+What follows from sums is apart from them because Triton (3.6) fails to compile the two together. It is the
+same function up to rounding. A convolution's bias, which normalisation takes away, is added to the running
+mean alone and gets no gradient: its derivative is exactly zero.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import zip_longest
+from math import log
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cleanprio_lib.compiled_mish import mish, mish_backward
+from cleanprio_lib.compiled_mish import LARGEST, mish_backward_of, mish_of
 from cleanprio_lib.models import ConvBlock, Residual
 
-# A convolution of no more products than these is one of patches of so many channels, at single places: with the
-# three channels of an image, tensor cores idle.
+# A convolution of no more products than these is one of patches of so many channels, at single places: with
+# the three channels of an image, tensor cores idle.
 COLUMNS = 32
 POSITIONS = (0, 1, 2)  # dimensions of (n, h, w, c) that a channel's numbers are sums over
+# A pair is one tensor for two readers, whose gradients come apart.
+Activations = Tensor | tuple[Tensor, Tensor]
 
 
-def forward(module: nn.Module, x: Tensor) -> Tensor:
-    """What `module(x)` is in training mode, (n, ...), with its `ConvBlock`s as this module has them."""
-    if isinstance(module, ConvBlock):
-        return _block(module, x)
-    if isinstance(module, Residual):
-        return x + forward(module.branch, x)
-    if isinstance(module, nn.Sequential):
-        for child in module:
-            x = forward(child, x)
-        return x
-    return module(x)
+class FusedNet:
+    """A net whose `ConvBlock`s pass as this module has them, in training mode.
+
+    Args:
+        model: as `models.resnet9` makes it; what is not made of blocks runs as it is.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        blocks = [module for module in model.modules() if isinstance(module, ConvBlock)]
+        self.layers = [block.convolution for block in blocks]
+        self.counts = [count for block in blocks if (count := block.norm.num_batches_tracked) is not None]
+        self.weights: dict[nn.Module, Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(n, C) logits of (n, ...) inputs, in the precision of an autocast around the call."""
+        weights: tuple[Tensor, ...] = tuple(layer.weight for layer in self.layers)
+        if weights:
+            torch._foreach_add_(self.counts, 1)
+            if (dtype := _autocast(x)) != x.dtype:
+                weights = _Cast.apply(dtype, *weights)
+        self.weights = dict(zip(self.layers, weights, strict=True))
+        try:
+            out = self._pass(self.model, x)
+        finally:
+            self.weights = {}
+        assert isinstance(out, Tensor)
+        return out
+
+    def _pass(self, module: nn.Module, x: Activations, *, twice: bool = False) -> Activations:
+        if isinstance(module, ConvBlock):
+            assert isinstance(x, Tensor)
+            return self._block(module, x, twice=twice)
+        if isinstance(module, Residual) and isinstance(module.branch, nn.Sequential):
+            branched, kept = x if isinstance(x, tuple) else (x, x)
+            *first, last = module.branch
+            assert isinstance(last, ConvBlock)
+            inner = self._pass(nn.Sequential(*first), branched)
+            assert isinstance(inner, Tensor)
+            return self._block(last, inner, residual=kept)
+        if isinstance(module, nn.Sequential):
+            for child, following in zip_longest(module, list(module)[1:]):
+                x = self._pass(child, x, twice=isinstance(following, Residual))
+            return x
+        return module(x)
+
+    def _block(
+        self, block: ConvBlock, x: Tensor, *, residual: Tensor | None = None, twice: bool = False
+    ) -> Activations:
+        layer, norm = block.convolution, block.norm
+        y = _convolved(x, self.weights[layer])
+        out, again = _NormMish.apply(y, norm.weight, norm.bias, residual, norm, layer.bias, block.pools)
+        return (out, again) if twice else out
 
 
 def statistics(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,13 +124,14 @@ def normalisation(
     return rate, scale, offset - mean * scale
 
 
-def activation(y: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Mish of normalised (n, h, w, c)."""
-    return mish(_wide(y) * scale + shift).to(y.dtype)
+def activation(y: Tensor, scale: Tensor, shift: Tensor, residual: Tensor | None) -> Tensor:
+    """Mish of normalised (n, h, w, c), added to what it may be the residual of."""
+    out = _mish(_wide(y) * scale + shift)
+    return (out if residual is None else out + _wide(residual)).to(y.dtype)
 
 
 def pooled(y: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each window of 2 x 2 the largest Mish, its place in the window and its y: (n, h/2, w/2, c) each.
+    """Of each window of 2 x 2 the largest Mish, its place in the window and its y, (n, h/2, w/2, c) each.
 
     Mish falls and then rises, so that it is largest where its argument is largest or smallest.
     """
@@ -95,7 +143,7 @@ def pooled(y: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Ten
         up, down = own > largest, own < smallest
         largest, smallest = torch.where(up, own, largest), torch.where(down, own, smallest)
         high, low = torch.where(up, place, high), torch.where(down, place, low)
-    at_largest, at_smallest = (mish(_wide(end) * scale + shift) for end in (largest, smallest))
+    at_largest, at_smallest = (_mish(_wide(end) * scale + shift) for end in (largest, smallest))
     lower = at_smallest > at_largest
     out = torch.where(lower, at_smallest, at_largest).to(y.dtype)
     return out, torch.where(lower, low, high).to(torch.int8), torch.where(lower, smallest, largest)
@@ -103,14 +151,12 @@ def pooled(y: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Ten
 
 def sums(y: Tensor, grad: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """(c,) sums of the derivative by what is normalised, and of its products with y less its mean."""
-    slope = mish_backward(_wide(y) * scale + shift, _wide(grad))
-    return slope.sum(POSITIONS), (slope * (_wide(y) - mean)).sum(POSITIONS)
+    return sums_of(y, _slope(y, grad, scale, shift), mean)
 
 
-def derivative(y: Tensor, grad: Tensor, scale: Tensor, shift: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    r"""(n, h, w, c) derivative by $y$: that of Mish times the scale, less $a + b\,y$."""
-    y_wide = _wide(y)
-    return (scale * mish_backward(y_wide * scale + shift, _wide(grad)) - (a + b * y_wide)).to(y.dtype)
+def sums_of(y: Tensor, slope: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of the derivative itself, (n, h, w, c)."""
+    return _wide(slope).sum(POSITIONS), (_wide(slope) * (_wide(y) - mean)).sum(POSITIONS)
 
 
 def coefficients(
@@ -122,14 +168,23 @@ def coefficients(
     return weight, scale * total / count - b * mean, b
 
 
-def spread(
-    y: Tensor, grad: Tensor, place: Tensor, scale: Tensor, shift: Tensor, a: Tensor, b: Tensor
-) -> Tensor:
-    """As `derivative`, with pooling: grad (n, h/2, w/2, c) is what the places that were largest get."""
+def derivative(y: Tensor, grad: Tensor, scale: Tensor, shift: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    r"""(n, h, w, c) derivative by $y$: that by what is normalised times the scale, less $a + b\,y$."""
+    return (scale * _slope(y, grad, scale, shift) - (a + b * _wide(y))).to(y.dtype)
+
+
+def slope_of_largest(at: Tensor, grad: Tensor, other: Tensor | None, scale: Tensor, shift: Tensor) -> Tensor:
+    """(n, h/2, w/2, c) derivative by what is normalised at the windows' largest, of one or two readers."""
+    both = _wide(grad) if other is None else _wide(grad) + _wide(other)
+    return _slope(at, both, scale, shift).to(at.dtype)
+
+
+def spread(y: Tensor, slope: Tensor, place: Tensor, scale: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """As `derivative`, with pooling: slope (n, h/2, w/2, c) is what the places that were largest get."""
     places = torch.arange(4, dtype=torch.int8, device=y.device).view(1, 1, 2, 1, 2, 1)
     own = place[:, :, None, :, None] == places
-    got = torch.where(own, grad[:, :, None, :, None], 0.0)
-    return derivative(_windows(y), got, scale, shift, a, b).flatten(3, 4).flatten(1, 2)
+    got = torch.where(own, (scale * _wide(slope))[:, :, None, :, None], 0.0)
+    return (got - (a + b * _wide(_windows(y)))).to(y.dtype).flatten(3, 4).flatten(1, 2)
 
 
 def patches(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -138,60 +193,107 @@ def patches(x: Tensor, dtype: torch.dtype) -> Tensor:
     return F.pad(seen, (0, COLUMNS - seen.shape[3])).to(dtype)
 
 
-def _block(block: ConvBlock, x: Tensor) -> Tensor:
-    layer, norm, pool = block[0], block[1], len(block) == 4
-    assert isinstance(layer, nn.Conv2d)
-    assert isinstance(norm, nn.BatchNorm2d)
-    norm.num_batches_tracked += 1
-    return _NormMish.apply(_convolved(layer, x), norm.weight, norm.bias, norm, layer.bias, pool)
-
-
-def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def _convolved(x: Tensor, weight: Tensor) -> Tensor:
     """The convolution of 3 x 3, padded by 1, without its bias."""
-    products = layer.weight[0].numel()
+    products = weight[0].numel()
     if products > COLUMNS:
-        return F.conv2d(x, layer.weight, padding=1)
-    kind = x.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    weight = F.pad(layer.weight.flatten(1), (0, COLUMNS - products))
-    return F.conv2d(_compiled(patches)(x, dtype).permute(0, 3, 1, 2), weight[:, :, None, None])
+        return F.conv2d(x, weight, padding=1)
+    seen = _compiled(patches)(x, weight.dtype).permute(0, 3, 1, 2)
+    return F.conv2d(seen, F.pad(weight.flatten(1), (0, COLUMNS - products))[:, :, None, None])
 
 
 class _NormMish(torch.autograd.Function):
-    """Batch normalisation, Mish and pooling of (n, c, h, w)."""
+    """Batch normalisation, Mish and pooling or a residual of (n, c, h, w); the output twice."""
 
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, weight: Tensor, offset: Tensor, norm: nn.BatchNorm2d, bias: Tensor, pool: bool
-    ) -> Tensor:
+        ctx: Any,
+        y: Tensor,
+        weight: Tensor,
+        offset: Tensor,
+        residual: Tensor | None,
+        norm: nn.BatchNorm2d,
+        bias: Tensor,
+        pool: bool,
+    ) -> tuple[Tensor, Tensor]:
         y = _channels_last(y)
-        parameters = (weight, offset, norm.running_mean, norm.running_var)
         variance, mean = _compiled(statistics)(y)
-        count = y.numel() // y.shape[3]
+        parameters = (weight, offset, norm.running_mean, norm.running_var)
         rate, scale, shift = _compiled(normalisation)(
-            mean, variance, parameters, bias, norm.eps, norm.momentum, count
+            mean, variance, parameters, bias, norm.eps, norm.momentum, y.numel() // len(mean)
         )
+        chosen: list[Tensor] = []
         if pool:
             out, *chosen = _compiled(pooled)(y, scale, shift)
         else:
-            out, chosen = _compiled(activation)(y, scale, shift), []
+            added = None if residual is None else _channels_last(residual)
+            out = _compiled(activation)(y, scale, shift, added)
         ctx.save_for_backward(y, mean, rate, scale, shift, *chosen)
-        return out.permute(0, 3, 1, 2)
+        ctx.set_materialize_grads(False)
+        ctx.has_residual = residual is not None
+        out = out.permute(0, 3, 1, 2)
+        return out, out.detach()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         y, mean, rate, scale, shift, *chosen = ctx.saved_tensors
-        grad = _channels_last(grad)
-        at = chosen[1] if chosen else y
-        offset, products = _compiled(sums)(at, grad, mean, scale, shift)
-        count = y.numel() // y.shape[3]
-        weight, a, b = _compiled(coefficients)(offset, products, mean, rate, scale, count)
+        first, *others = [_channels_last(grad) for grad in grads if grad is not None]
         if chosen:
-            of_y = _compiled(spread)(y, grad, chosen[0], scale, shift, a, b)
+            place, at = chosen
+            slope = _compiled(slope_of_largest)(at, first, others[0] if others else None, scale, shift)
+            offset, products = _compiled(sums_of)(at, slope, mean)
         else:
-            of_y = _compiled(derivative)(y, grad, scale, shift, a, b)
-        return of_y.permute(0, 3, 1, 2), weight, offset, None, None, None
+            first = sum(others, start=first)
+            offset, products = _compiled(sums)(y, first, mean, scale, shift)
+        weight, a, b = _compiled(coefficients)(offset, products, mean, rate, scale, y.numel() // len(mean))
+        if chosen:
+            of_y = _compiled(spread)(y, slope, place, scale, a, b)
+        else:
+            of_y = _compiled(derivative)(y, first, scale, shift, a, b)
+        of_residual = first.permute(0, 3, 1, 2) if ctx.has_residual else None
+        return of_y.permute(0, 3, 1, 2), weight, offset, of_residual, None, None, None
+
+
+class _Cast(torch.autograd.Function):
+    """Many tensors in another precision, and their gradients in their own, with few kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, dtype: torch.dtype, *values: Tensor) -> tuple[Tensor, ...]:
+        ctx.dtype = values[0].dtype
+        return _cast(values, dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *_cast(grads, ctx.dtype)
+
+
+def _cast(values: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    cast = tuple(torch.empty_like(value, dtype=dtype) for value in values)
+    torch._foreach_copy_(cast, values)
+    return cast
+
+
+def _autocast(x: Tensor) -> torch.dtype:
+    """Of weights, in the autocast there is."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def _slope(y: Tensor, grad: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """The derivative by what is normalised, where grad is that by its Mish."""
+    x = (_wide(y) * scale + shift).clamp(max=LARGEST)
+    return mish_backward_of(x, _exp(x), _wide(grad))
+
+
+def _mish(x: Tensor) -> Tensor:
+    return mish_of(x, _exp(x.clamp(max=LARGEST)))
+
+
+def _exp(x: Tensor) -> Tensor:
+    """By a power of two, which a GPU has an instruction for."""
+    return torch.exp2(x * (1 / log(2)))
 
 
 def _channels_last(values: Tensor) -> Tensor:

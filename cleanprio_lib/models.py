@@ -160,6 +160,22 @@ class Residual(nn.Module):
 class ConvBlock(nn.Sequential):
     """A convolution of 3 x 3 padded by 1, batch normalisation, Mish, and perhaps max-pooling of 2 x 2."""
 
+    @property
+    def convolution(self) -> nn.Conv2d:
+        layer = self[0]
+        assert isinstance(layer, nn.Conv2d)
+        return layer
+
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        layer = self[1]
+        assert isinstance(layer, nn.BatchNorm2d)
+        return layer
+
+    @property
+    def pools(self) -> bool:
+        return len(self) > 3
+
 
 @_may_be_nudged
 def resnet9(*, num_classes: int = 10, width: int = 64, seed: int) -> nn.Sequential:

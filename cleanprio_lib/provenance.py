@@ -19,8 +19,9 @@ PACKAGE = Path(__file__).parent
 MADE = "inputs made from the seed"
 # Modules and packages of them whose code decides a run's numbers.
 SOURCES = (
-    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "sgd", "compiled_mish",
-    "training", "kernels", "robust_training", "wrong_labels", "measurements", "experiments",
+    "data", "noise", "models", "theory", "gradients", "metrics", "checkpoints", "sgd", "precision",
+    "compiled_mish", "fused_blocks", "steps", "training", "kernels", "robust_training", "wrong_labels",
+    "measurements", "experiments",
 )  # fmt: skip
 
 

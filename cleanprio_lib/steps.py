@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cleanprio_lib import fused_blocks
 from cleanprio_lib.compiled_mish import compiled_mish
+from cleanprio_lib.fused_blocks import FusedNet
 from cleanprio_lib.metrics import Task, sample_losses
 from cleanprio_lib.precision import resolve_precision
 from cleanprio_lib.sgd import Optimizer
@@ -76,6 +76,7 @@ class ReplayedStep(Step):
         self, model: nn.Module, task: Task, optimizer: Optimizer, settings: TrainingSettings
     ) -> None:
         super().__init__(model, task, optimizer, settings)
+        self.fused = FusedNet(model)
         self.taken = 0
         self.indices: Tensor | None = None
         self.replay: Callable[[], None] | None = None
@@ -84,19 +85,19 @@ class ReplayedStep(Step):
         if len(batch) != self.batch_size:
             super().__call__(batch)
         elif self.taken < WARM_UP:
-            _beside(partial(self._fused, batch))
+            _beside(partial(self._take_fused, batch))
             self.taken += 1
         else:
             if self.replay is None or self.indices is None:
                 self.indices = batch.clone()
                 self.optimizer.zero_grad()
-                self.replay = _captured(partial(self._fused, self.indices))
+                self.replay = _captured(partial(self._take_fused, self.indices))
             self.indices.copy_(batch)
             self.replay()
 
-    def _fused(self, batch: Tensor) -> None:
-        with torch._dynamo.config.patch(recompile_limit=SHAPES):  # type: ignore[no-untyped-call]
-            self._take(batch, partial(fused_blocks.forward, self.model))
+    def _take_fused(self, batch: Tensor) -> None:
+        with torch._dynamo.config.patch(recompile_limit=SHAPES):
+            self._take(batch, self.fused)
 
 
 def compiled_step(model: nn.Module, task: Task, optimizer: Optimizer, settings: TrainingSettings) -> Step:

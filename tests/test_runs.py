@@ -87,12 +87,12 @@ def test_an_interrupted_recording_goes_on_from_its_checkpoint(recorder, monkeypa
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     real, trained = training.train_epoch, []
 
-    def interrupted(*arguments, epoch, seed):
+    def interrupted(*arguments, epoch, **options):
         if epoch == 2 and trained == [1]:
             trained.append("stopped")
             raise KeyboardInterrupt
         trained.append(epoch)
-        real(*arguments, epoch=epoch, seed=seed)
+        real(*arguments, epoch=epoch, **options)
 
     monkeypatch.setattr(training, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):

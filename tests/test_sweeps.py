@@ -255,13 +255,13 @@ def test_an_interrupted_grid_goes_on_cell_by_cell_and_epoch_by_epoch(record, mon
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     real, trained = training.train_epoch, []
 
-    def interrupted(model, *arguments, epoch, seed):
+    def interrupted(model, *arguments, epoch, **options):
         width = model[1].out_features
         if trained.count((4, 1)) and (4, "stopped") not in trained:
             trained.append((4, "stopped"))
             raise KeyboardInterrupt
         trained.append((width, epoch))
-        real(model, *arguments, epoch=epoch, seed=seed)
+        real(model, *arguments, epoch=epoch, **options)
 
     monkeypatch.setattr(training, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):

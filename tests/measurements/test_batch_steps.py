@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cleanprio_lib import data, models, noise, training
+from cleanprio_lib import data, models, noise, steps, training
 from cleanprio_lib.measurements import batch_steps
 
 SETTINGS = batch_steps.BatchSettings(
@@ -26,7 +26,7 @@ SETTINGS = batch_steps.BatchSettings(
 @pytest.fixture(autouse=True)
 def _in_float32(monkeypatch):
     """The same steps on every machine, with or without instructions for bfloat16."""
-    monkeypatch.setattr(training, "resolve_precision", lambda precision, device: "float32")
+    monkeypatch.setattr(steps, "resolve_precision", lambda precision, device: "float32")
 
 
 def _labels(split, seed):
