@@ -37,7 +37,7 @@ class Job:
         device: None takes a GPU where there is one.
         folder: of checkpoints; None for `checkpoint_folder()` of the machine that computes.
         threads: of the CPU; None for the process's own number.
-        compiled: train with `compiled_mish`.
+        compiled: take training steps by `steps.compiled_step`.
         progress: show a progress bar.
     """
 

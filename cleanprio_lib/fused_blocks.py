@@ -196,7 +196,7 @@ def patches(x: Tensor, dtype: torch.dtype) -> Tensor:
 def _convolved(x: Tensor, weight: Tensor) -> Tensor:
     """The convolution of 3 x 3, padded by 1, without its bias."""
     products = weight[0].numel()
-    if products > COLUMNS:
+    if products > COLUMNS or x.shape[1] != weight.shape[1]:  # which is an error, and PyTorch says so
         return F.conv2d(x, weight, padding=1)
     seen = _compiled(patches)(x, weight.dtype).permute(0, 3, 1, 2)
     return F.conv2d(seen, F.pad(weight.flatten(1), (0, COLUMNS - products))[:, :, None, None])

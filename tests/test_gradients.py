@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cleanprio_lib import gradients, models
+from cleanprio_lib.gradients import subsets as subset_module
 from cleanprio_lib.gradients.capture import CapturedNet
 
 # What is promised; a cosine off by e near 1 is an angle off by sqrt(2 e).
@@ -210,6 +211,26 @@ def test_each_subset_may_have_labels_of_its_own_and_each_logit_a_subset(per_logi
         wanted = cosines(each[None], own[:, None])
         wanted[0, :, 1] = math.nan
         torch.testing.assert_close(own_labels.cos(), wanted, rtol=0, atol=1e-14, equal_nan=True)
+
+
+@pytest.mark.parametrize("per_logit", [True, False])
+def test_groups_that_fill_a_gpu_give_the_same_in_one_pass_for_each_logit(monkeypatch, per_logit):
+    net, x, y, masks = a_problem(make_odd, 3, n=200)
+    subsets = masks[..., None] & (y[:, None] != torch.arange(3))  # samples of one class need two logits
+    here = gradients.subset_gradients(net, x, y, subsets, per_logit=per_logit, dtype=torch.float64)
+    passes, forward = [], CapturedNet.forward
+    monkeypatch.setattr(subset_module, "_fills_a_gpu", lambda x: True)
+    monkeypatch.setattr(
+        CapturedNet,
+        "forward",
+        lambda self, x, **options: passes.append(len(x)) or forward(self, x, **options),
+    )
+    there = gradients.subset_gradients(net, x, y, subsets, per_logit=per_logit, dtype=torch.float64)
+    torch.testing.assert_close(there.gram, here.gram, rtol=1e-12, atol=1e-12)
+    if per_logit:
+        needed = subsets.any(0).sum(0).tolist()
+        assert max(needed) > CapturedNet(net, torch.float64).batch  # more than a CPU's caches hold
+        assert passes[-3:] == needed
 
 
 def test_wrong_label_turns_the_gradient_round():

@@ -15,7 +15,7 @@ _CIFAR = Settings(
     level=0.4,
     model="resnet9",
     training=TrainingSettings(
-        epochs=80, batch_size=512, learning_rate=0.1, record_every=10, dense_epochs=18, measured=10_000
+        epochs=60, batch_size=512, learning_rate=0.1, record_every=10, dense_epochs=18, measured=10_000
     ),
     net=(("width", 64),),
     gradients=True,
