@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument(
         "--compiled",
         action="store_true",
-        help="shorter ResNet-9 steps; needs a C++ compiler, or a GPU with Triton",
+        help="shorter ResNet-9 steps; needs a C++ compiler and, for a GPU, Triton",
     )
     record.add_argument(
         "--device", type=usable_device, help="cpu, cuda, … (default: a GPU where there is one)"

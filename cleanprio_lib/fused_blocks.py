@@ -16,7 +16,8 @@ mean alone and gets no gradient: its derivative is exactly zero.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, wraps
 from itertools import zip_longest
 from math import log
 from typing import Any
@@ -32,32 +33,34 @@ from cleanprio_lib.models import ConvBlock, Residual
 # the three channels of an image, tensor cores idle.
 COLUMNS = 32
 POSITIONS = (0, 1, 2)  # dimensions of (n, h, w, c) that a channel's numbers are sums over
+SHAPES = 256  # of activations that one loop may be compiled for in a process
 # A pair is one tensor for two readers, whose gradients come apart.
 Activations = Tensor | tuple[Tensor, Tensor]
 
 
 class FusedNet:
-    """A net whose `ConvBlock`s pass as this module has them, in training mode.
+    """A net whose `ConvBlock`s pass as this module has them, in training mode and without their hooks.
 
     Args:
-        model: as `models.resnet9` makes it; what is not made of blocks runs as it is.
+        model: as `models.resnet9` makes it; what is not made of blocks, one after the other or in residual
+            branches, runs as it is, and must not work in place on what a block gives it.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        blocks = [module for module in model.modules() if isinstance(module, ConvBlock)]
-        self.layers = [block.convolution for block in blocks]
-        self.counts = [count for block in blocks if (count := block.norm.num_batches_tracked) is not None]
+        self.blocks = list(_blocks(model))
         self.weights: dict[nn.Module, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """(n, C) logits of (n, ...) inputs, in the precision of an autocast around the call."""
-        weights: tuple[Tensor, ...] = tuple(layer.weight for layer in self.layers)
+        layers = [block.convolution for block in self.blocks]
+        weights: tuple[Tensor, ...] = tuple(layer.weight for layer in layers)
         if weights:
-            torch._foreach_add_(self.counts, 1)
+            counts = (block.norm.num_batches_tracked for block in self.blocks)
+            torch._foreach_add_([count for count in counts if count is not None], 1)
             if (dtype := _autocast(x)) != x.dtype:
                 weights = _Cast.apply(dtype, *weights)
-        self.weights = dict(zip(self.layers, weights, strict=True))
+        self.weights = dict(zip(layers, weights, strict=True))
         try:
             out = self._pass(self.model, x)
         finally:
@@ -69,16 +72,15 @@ class FusedNet:
         if isinstance(module, ConvBlock):
             assert isinstance(x, Tensor)
             return self._block(module, x, twice=twice)
-        if isinstance(module, Residual) and isinstance(module.branch, nn.Sequential):
+        if (branch := _branch(module)) is not None:
             branched, kept = x if isinstance(x, tuple) else (x, x)
-            *first, last = module.branch
-            assert isinstance(last, ConvBlock)
+            *first, last = branch
             inner = self._pass(nn.Sequential(*first), branched)
             assert isinstance(inner, Tensor)
             return self._block(last, inner, residual=kept)
-        if isinstance(module, nn.Sequential):
+        if type(module) is nn.Sequential:
             for child, following in zip_longest(module, list(module)[1:]):
-                x = self._pass(child, x, twice=isinstance(following, Residual))
+                x = self._pass(child, x, twice=_branch(following) is not None)
             return x
         return module(x)
 
@@ -87,8 +89,31 @@ class FusedNet:
     ) -> Activations:
         layer, norm = block.convolution, block.norm
         y = _convolved(x, self.weights[layer])
-        out, again = _NormMish.apply(y, norm.weight, norm.bias, residual, norm, layer.bias, block.pools)
+        windows = block.pools and y.shape[2] % 2 == y.shape[3] % 2 == 0
+        out, again = _NormMish.apply(y, norm.weight, norm.bias, residual, norm, layer.bias, windows)
+        if block.pools and not windows:  # some places are in no window
+            out = again = F.max_pool2d(out, 2)
         return (out, again) if twice else out
+
+
+def _branch(module: nn.Module | None) -> list[ConvBlock] | None:
+    """The blocks of a residual's branch, if it is made of such and ends in one without pooling; else None."""
+    if not isinstance(module, Residual) or type(module.branch) is not nn.Sequential:
+        return None
+    blocks = [child for child in module.branch if isinstance(child, ConvBlock)]
+    fits = 0 < len(blocks) == len(module.branch) and not blocks[-1].pools
+    return blocks if fits else None
+
+
+def _blocks(module: nn.Module) -> Iterator[ConvBlock]:
+    """Those that `FusedNet` passes by itself."""
+    if isinstance(module, ConvBlock):
+        yield module
+    elif (branch := _branch(module)) is not None:
+        yield from branch
+    elif type(module) is nn.Sequential:
+        for child in module:
+            yield from _blocks(child)
 
 
 def statistics(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -313,4 +338,11 @@ def _wide(values: Tensor) -> Tensor:
 
 @cache
 def _compiled(function: Any) -> Any:
-    return torch.compile(function, dynamic=False, fullgraph=True)
+    compiled = torch.compile(function, dynamic=False, fullgraph=True)
+
+    @wraps(function)
+    def called(*arguments: Any) -> Any:
+        with torch._dynamo.config.patch(recompile_limit=SHAPES):  # in whatever thread calls, also backward
+            return compiled(*arguments)
+
+    return called

@@ -158,7 +158,10 @@ class Residual(nn.Module):
 
 
 class ConvBlock(nn.Sequential):
-    """A convolution of 3 x 3 padded by 1, batch normalisation, Mish, and perhaps max-pooling of 2 x 2."""
+    """A convolution of 3 x 3 padded by 1, batch normalisation, Mish, and perhaps max-pooling of 2 x 2.
+
+    The convolution has a bias, and the normalisation weights, running statistics and a momentum.
+    """
 
     @property
     def convolution(self) -> nn.Conv2d:

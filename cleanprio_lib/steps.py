@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 CACHE_SIZED_BATCH = 64
 WARM_UP = 3  # steps before one is captured, in which kernels are compiled and chosen
-SHAPES = 64  # of activations that one function may be compiled for in a process
 
 
 class Step:
@@ -38,7 +37,7 @@ class Step:
     ) -> None:
         self.model, self.optimizer, self.task = model, optimizer, task
         self.in_bfloat16 = resolve_precision(settings.precision, task.x.device) == "bfloat16"
-        self.batch_size = settings.batch_size or len(task.x)
+        self.batch_size = min(settings.batch_size or len(task.x), len(task.x))
         self.part = gradient_batch(model, task.x.device)
 
     def __call__(self, batch: Tensor) -> None:
@@ -69,7 +68,8 @@ class MishStep(Step):
 class ReplayedStep(Step):
     """The same on a GPU, with `fused_blocks`: a CUDA graph, recorded once and replayed for every batch.
 
-    An epoch's last batch, if it is smaller than the others, takes an ordinary step.
+    An epoch's last batch, if it is smaller than the others, takes an ordinary step. The optimizer's rate,
+    velocities and parameters when the graph is recorded are those of every replay.
     """
 
     def __init__(
@@ -78,37 +78,37 @@ class ReplayedStep(Step):
         super().__init__(model, task, optimizer, settings)
         self.fused = FusedNet(model)
         self.taken = 0
+        self.stream: Any = None
         self.indices: Tensor | None = None
         self.replay: Callable[[], None] | None = None
 
     def __call__(self, batch: Tensor) -> None:
         if len(batch) != self.batch_size:
             super().__call__(batch)
-        elif self.taken < WARM_UP:
-            _beside(partial(self._take_fused, batch))
+            return
+        self.stream = self.stream or _stream(batch.device)
+        if self.taken < WARM_UP:
+            _beside(partial(self._take, batch, self.fused), self.stream)
             self.taken += 1
-        else:
-            if self.replay is None or self.indices is None:
-                self.indices = batch.clone()
-                self.optimizer.zero_grad()
-                self.replay = _captured(partial(self._take_fused, self.indices))
-            self.indices.copy_(batch)
-            self.replay()
-
-    def _take_fused(self, batch: Tensor) -> None:
-        with torch._dynamo.config.patch(recompile_limit=SHAPES):
-            self._take(batch, self.fused)
+            return
+        if self.replay is None or self.indices is None:
+            self.indices = batch.clone()
+            self.optimizer.zero_grad()
+            self.replay = _captured(partial(self._take, self.indices, self.fused), self.stream)
+            self.optimizer.zero_grad()  # what holds memory of the graph
+        self.indices.copy_(batch)
+        self.replay()
 
 
 def compiled_step(model: nn.Module, task: Task, optimizer: Optimizer, settings: TrainingSettings) -> Step:
-    """The compiled step of the task's device, which gains most with a ResNet-9; numbers change in the last
-    places.
+    """The compiled step of the task's device, which gains most with a ResNet-9.
+
+    Numbers change in the last places: of bfloat16, where steps are taken in it.
 
     Raises:
-        RuntimeError: there is no C++ compiler, or no Triton for a GPU, when a step is first taken.
+        RuntimeError: there is no C++ compiler or, for a GPU, no Triton, when a step is first taken.
     """
-    kind = MishStep if task.x.device.type == "cpu" else ReplayedStep
-    return kind(model, task, optimizer, settings)
+    return _kind(task.x.device)(model, task, optimizer, settings)
 
 
 def gradient_batch(model: nn.Module, device: torch.device) -> int | None:
@@ -124,18 +124,26 @@ def gradient_batch(model: nn.Module, device: torch.device) -> int | None:
     return CACHE_SIZED_BATCH if device.type == "cpu" and convolutional and not normalised else None
 
 
-def _beside(function: Callable[[], None]) -> None:
-    """Call it on a stream of its own, as must happen before anything is captured."""
-    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+def _kind(device: torch.device) -> type[Step]:
+    return ReplayedStep if device.type == "cuda" else MishStep
+
+
+def _stream(device: torch.device) -> Any:
+    return torch.cuda.Stream(device)
+
+
+def _beside(function: Callable[[], None], stream: Any) -> None:
+    """Call it on another stream than the current one, as must happen before anything is captured."""
+    current = torch.cuda.current_stream(stream.device)
     stream.wait_stream(current)
     with torch.cuda.stream(stream):
         function()
     current.wait_stream(stream)
 
 
-def _captured(function: Callable[[], None]) -> Callable[[], None]:
+def _captured(function: Callable[[], None], stream: Any) -> Callable[[], None]:
     """Record the kernels that a function starts, without running them; what starts them all."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=stream):
         function()
     return graph.replay

@@ -93,7 +93,7 @@ def train(
         seed: of the order of the samples.
         measures: functions of (model, task) that return named numbers, called at every recorded epoch.
         checkpoint: file that holds the run's state; removed by nobody but its owner.
-        compiled: take steps by `steps.compiled_step`; the numbers change in the last places.
+        compiled: take steps by `steps.compiled_step`; numbers change in the last places.
         progress: show a progress bar.
         description: what the bar says.
 

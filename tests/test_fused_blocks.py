@@ -1,6 +1,7 @@
 """Fused blocks: the ResNet-9's function, gradients and running statistics, and what the compiler gets."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
@@ -99,10 +100,56 @@ def test_two_residuals_in_a_row_and_one_that_is_last():
     assert_same(nn.Sequential(*pairs).double(), images(4, side=8))
 
 
-def test_a_net_without_blocks_runs_as_it_is():
-    net = models.mnist_cnn(seed=0)
-    x = torch.rand(3, 1, 28, 28)
-    assert torch.equal(FusedNet(net)(x), net(x))
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Sum(nn.Module):
+    """Blocks that no sequence shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = models._conv_block(3, 3), models._conv_block(3, 3)
+
+    def forward(self, x):
+        return self.one(x) + self.other(x)
+
+
+def block(*sizes, pool=False):
+    return models._conv_block(*(sizes or (3, 3)), pool=pool)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: models.mnist_cnn(seed=0)[:2],
+        lambda: nn.Sequential(block(), Doubled(block(), nn.ReLU())),
+        lambda: nn.Sequential(block(), Sum()),
+        lambda: nn.Sequential(block(), models.Residual(block())),
+        lambda: nn.Sequential(block(), models.Residual(nn.Conv2d(3, 3, 1))),
+        lambda: nn.Sequential(block(), models.Residual(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()))),
+        lambda: nn.Sequential(block(), models.Residual(nn.Sequential(nn.ReLU(), block()))),
+        lambda: nn.Sequential(block(), models.Residual(nn.Sequential())),
+        lambda: models.Residual(nn.Sequential(block())),
+    ],
+)
+def test_what_is_not_made_of_blocks_runs_as_it_is(make):
+    torch.manual_seed(0)
+    net, fused = make().double(), make().double()
+    fused.load_state_dict(net.state_dict())
+    x = images(3, channels=next(net.parameters()).shape[1])
+    torch.testing.assert_close(FusedNet(fused)(x), net(x), rtol=CLOSE, atol=CLOSE)
+    for name, buffer in net.named_buffers():  # each batch is counted once
+        torch.testing.assert_close(fused.state_dict()[name], buffer, rtol=CLOSE, atol=CLOSE)
+
+
+@pytest.mark.parametrize("side", [5, 6, 7])
+def test_places_in_no_window_count_in_the_statistics_all_the_same(side):
+    torch.manual_seed(0)
+    pair = models.Residual(nn.Sequential(block(4, 4), block(4, 4)))
+    net = nn.Sequential(block(3, 4, pool=True), pair, nn.Flatten())
+    assert_same(trained_a_little(net).double(), images(4, side=side))
 
 
 def test_of_equal_values_the_first_is_the_largest_as_in_max_pooling():
@@ -161,3 +208,22 @@ def test_every_loop_compiles_into_one_graph(monkeypatch):
     loops = {"statistics", "normalisation", "activation", "pooled", "sums", "sums_of", "coefficients"}
     loops |= {"derivative", "slope_of_largest", "spread", "patches"}
     assert {function.__name__ for function in compiled} == loops
+
+
+def test_a_loop_may_be_compiled_for_many_shapes_in_any_thread(monkeypatch):
+    """A backward pass runs in a thread of its own, on a GPU, where a limit set in this one may not hold."""
+    monkeypatch.undo()
+    real = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: real(function, backend="eager", **options)
+    )
+    fused_blocks._compiled.cache_clear()
+    torch._dynamo.reset()
+    net = FusedNet(nn.Sequential(block()))
+    try:
+        with ThreadPoolExecutor(1) as other:
+            for side in range(3, 13):  # more than Dynamo's own limit of eight
+                out = net(images(2, side=side, dtype=torch.float32))
+                other.submit(out.sum().backward).result()
+    finally:
+        fused_blocks._compiled.cache_clear()

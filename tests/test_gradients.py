@@ -216,10 +216,11 @@ def test_each_subset_may_have_labels_of_its_own_and_each_logit_a_subset(per_logi
 @pytest.mark.parametrize("per_logit", [True, False])
 def test_groups_that_fill_a_gpu_give_the_same_in_one_pass_for_each_logit(monkeypatch, per_logit):
     net, x, y, masks = a_problem(make_odd, 3, n=200)
-    subsets = masks[..., None] & (y[:, None] != torch.arange(3))  # samples of one class need two logits
+    some = torch.rand(len(x), 3, generator=torch.Generator().manual_seed(0)) < 0.8
+    subsets = masks[..., None] & some  # samples need any of the logits
     here = gradients.subset_gradients(net, x, y, subsets, per_logit=per_logit, dtype=torch.float64)
     passes, forward = [], CapturedNet.forward
-    monkeypatch.setattr(subset_module, "_fills_a_gpu", lambda x: True)
+    monkeypatch.setattr(subset_module, "_is_for_a_gpu", lambda x: True)
     monkeypatch.setattr(
         CapturedNet,
         "forward",
@@ -231,6 +232,9 @@ def test_groups_that_fill_a_gpu_give_the_same_in_one_pass_for_each_logit(monkeyp
         needed = subsets.any(0).sum(0).tolist()
         assert max(needed) > CapturedNet(net, torch.float64).batch  # more than a CPU's caches hold
         assert passes[-3:] == needed
+        gradients.subset_gradients(net, x, y, masks)  # who needs any logit needs all three
+        parts = masks.any(0).nonzero().split(subset_module.GPU_BATCH // 3)
+        assert passes[-len(parts) :] == [len(part) for part in parts]
 
 
 def test_wrong_label_turns_the_gradient_round():

@@ -21,7 +21,7 @@ def make_task(count=26, device="cpu"):
 
 
 def make_net(device="cpu"):
-    return models.resnet9(width=2, num_classes=3, seed=0).to(device, memory_format=torch.channels_last)
+    return models.resnet9(width=4, num_classes=3, seed=0).to(device, memory_format=torch.channels_last)
 
 
 def state(net):
@@ -34,11 +34,13 @@ class Graphs:
     def __init__(self):
         self.happened = []
 
-    def beside(self, function):
+    def beside(self, function, stream):
+        assert stream == "of cpu"
         self.happened.append("beside")
         function()
 
-    def captured(self, function):
+    def captured(self, function, stream):
+        assert stream == "of cpu"
         self.happened.append("captured")
 
         def replay():
@@ -52,6 +54,7 @@ class Graphs:
 def graphs(monkeypatch):
     """A CPU that replays, by loops as they are written."""
     graphs = Graphs()
+    monkeypatch.setattr(steps, "_stream", lambda device: f"of {device}")
     monkeypatch.setattr(steps, "_beside", graphs.beside)
     monkeypatch.setattr(steps, "_captured", graphs.captured)
     monkeypatch.setattr(fused_blocks, "_compiled", lambda function: function)
@@ -91,8 +94,26 @@ def test_a_step_is_replayed_on_the_batch_it_is_given(graphs):
     assert [batch.tolist() for batch in batches] == given
 
 
-def test_a_batch_of_all_samples_is_replayed_too(graphs):
-    settings = replace(SETTINGS, batch_size=None)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("make", [SGD, torch.optim.SGD])
+def test_warm_up_may_take_several_epochs_with_any_optimizer_and_targets(graphs, make, momentum):
+    settings, task = replace(SETTINGS, momentum=momentum), make_task(6)
+    task = replace(task, targets=torch.rand(6, 3, generator=torch.Generator().manual_seed(2)).softmax(1))
+    moved = []
+    for kind in (steps.Step, steps.ReplayedStep):
+        net = make_net()
+        first, optimizer = state(net), make(net.parameters(), lr=0.01, momentum=momentum)
+        step = kind(net, task, optimizer, settings)
+        for epoch in range(1, 6):  # of one full batch and half of one
+            train_epoch(net, task, optimizer, settings, epoch=epoch, seed=0, step=step)
+        moved.append(state(net) - first)
+    assert graphs.happened == ["beside"] * steps.WARM_UP + ["captured", "replayed", "replayed"]
+    assert (moved[1] - moved[0]).norm() < 1e-3 * moved[0].norm()
+
+
+@pytest.mark.parametrize("size", [None, 5, 8])
+def test_a_batch_of_all_samples_is_replayed_too(graphs, size):
+    settings = replace(SETTINGS, batch_size=size)
     task, net = make_task(5), make_net()
     step = steps.ReplayedStep(net.train(), task, SGD(net.parameters(), lr=0.01), settings)
     for _ in range(steps.WARM_UP + 2):
@@ -101,11 +122,11 @@ def test_a_batch_of_all_samples_is_replayed_too(graphs):
 
 
 def test_the_device_decides_how_a_step_is_compiled():
-    settings = replace(SETTINGS, precision="auto")
-    for device, kind in (("cpu", steps.MishStep), ("meta", steps.ReplayedStep)):
-        task, net = make_task(device=device), make_net(device)
-        step = steps.compiled_step(net, task, SGD(net.parameters(), lr=0.1), settings)
-        assert type(step) is kind
+    net = make_net()
+    step = steps.compiled_step(net, make_task(), SGD(net.parameters(), lr=0.1), SETTINGS)
+    assert type(step) is steps.MishStep
+    assert steps._kind(torch.device("cuda", 1)) is steps.ReplayedStep
+    assert steps._kind(torch.device("mps")) is steps.MishStep
 
 
 @pytest.mark.parametrize("compiled", [False, True])

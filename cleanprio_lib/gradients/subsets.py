@@ -14,7 +14,7 @@ from cleanprio_lib.gradients.records import new_sums
 from cleanprio_lib.gradients.sums import MEMORY, Sums, angles_of, inner_products, logit_blocks
 from cleanprio_lib.precision import in_full_precision
 
-GPU_BATCH = 512  # samples of one pass that fill a GPU
+GPU_BATCH = 512  # samples of one pass forward and one backward that fill a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +102,12 @@ def _sums_of_logits(net: CapturedNet, x: Tensor, labels: Tensor, members: Tensor
     """(k, S, b, q) gradients of k subsets, for each of S logits and each record."""
     sums: Sums = {}
     unit = torch.eye(members.shape[2], dtype=net.dtype, device=x.device)[logits]
-    groups = _single_groups if _fills_a_gpu(x) else _groups
-    for active, indices in groups(members[..., logits].any(dim=0)):
-        for part in indices.split(_batch(net, x)):
+    needed = members[..., logits].any(dim=0)
+    groups = list(_groups(needed))
+    if _is_for_a_gpu(x) and len(groups) > needed.shape[1]:
+        groups = list(_single_groups(needed))
+    for active, indices in groups:
+        for part in indices.split(_batch(net, x, len(active))):
             caught = net.forward(x[part])
             weights = _weights(caught.logits, labels[:, part], members[:, part])[..., logits][..., active]
             cotangents = unit[active, None].expand(-1, len(part), -1)
@@ -117,7 +120,7 @@ def _sums_over_logits(net: CapturedNet, x: Tensor, labels: Tensor, members: Tens
     """(1, k, b, q) gradients of k subsets, summed over logits, for each record."""
     sums: Sums = {}
     for active, indices in _groups(members.any(dim=2).t()):
-        for part in indices.split(_batch(net, x)):
+        for part in indices.split(_batch(net, x, len(active))):
             caught = net.forward(x[part])
             cotangents = _weights(caught.logits, labels[:, part], members[:, part])[active]
             ones = cotangents.new_ones(1, len(part), len(active))
@@ -159,10 +162,11 @@ def _single_groups(needed: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
             yield torch.tensor([s], device=needed.device), indices
 
 
-def _fills_a_gpu(x: Tensor) -> bool:
+def _is_for_a_gpu(x: Tensor) -> bool:
     """Whether large groups are wanted: a CPU is faster with what its caches hold."""
     return x.device.type != "cpu"
 
 
-def _batch(net: CapturedNet, x: Tensor) -> int:
-    return max(net.batch, GPU_BATCH) if _fills_a_gpu(x) else net.batch
+def _batch(net: CapturedNet, x: Tensor, functions: int) -> int:
+    """Samples of one pass forward and so many backward."""
+    return max(net.batch, GPU_BATCH // functions) if _is_for_a_gpu(x) else net.batch

@@ -18,12 +18,16 @@ def inner_products(sums: Sums, *, dim: int) -> Tensor:
     grams = []
     for value in sums.values():
         vectors, size = _scaled(value.movedim(dim, 0))
-        flat = vectors.flatten(2).transpose(0, 1)
-        whole = flat.shape[2] // SUMMED * SUMMED
-        parts, rest = flat[..., :whole].unflatten(2, (-1, SUMMED)).transpose(1, 2), flat[..., whole:]
-        gram = torch.matmul(parts, parts.mT).sum(1, dtype=torch.float64) + torch.bmm(rest, rest.mT).double()
+        gram = torch.stack([_gram(own) for own in vectors.flatten(2).unbind(1)])
         grams.append(gram * size[:, :, None] * size[:, None, :])
     return torch.stack(grams).sum(0)
+
+
+def _gram(vectors: Tensor) -> Tensor:
+    """(k, k) float64 inner products of (k, p) vectors."""
+    whole = vectors.shape[1] // SUMMED * SUMMED
+    parts, rest = vectors[:, :whole].unflatten(1, (-1, SUMMED)).transpose(0, 1), vectors[:, whole:]
+    return torch.bmm(parts, parts.mT).sum(0, dtype=torch.float64) + torch.mm(rest, rest.t()).double()
 
 
 def square_norms(sums: Sums) -> Tensor:
