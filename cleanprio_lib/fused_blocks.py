@@ -39,7 +39,7 @@ Activations = Tensor | tuple[Tensor, Tensor]
 
 
 class FusedNet:
-    """A net whose `ConvBlock`s pass as this module has them, in training mode and without their hooks.
+    """A net whose blocks pass as this module has them, in training mode and without their hooks.
 
     Args:
         model: as `models.resnet9` makes it; what is not made of blocks, one after the other or in residual
