@@ -42,8 +42,8 @@ class FusedNet:
     """A net whose blocks pass as this module has them, in training mode and without their hooks.
 
     Args:
-        model: as `models.resnet9` makes it; what is not made of blocks, one after the other or in residual
-            branches, runs as it is, and must not work in place on what a block gives it.
+        model: as `models.resnet9` makes it; what is not made of blocks, one after the other or in a
+            `models.Residual`, runs as it is, and must not work in place on what a block gives it.
     """
 
     def __init__(self, model: nn.Module) -> None:
