@@ -163,26 +163,23 @@ def test_of_equal_values_the_first_is_the_largest_as_in_max_pooling():
     assert at.flatten().tolist() == [0.0, 2.0, -9.0]
 
 
-def test_in_bfloat16_it_is_nearer_to_the_exact_gradient_than_pytorch_is():
-    """It rounds less often; weights and their gradients stay in float32."""
-    net = trained_a_little(models.resnet9(width=4, seed=0))
-    fused, x = copy.deepcopy(net), images(8, dtype=torch.float32)
-    double = copy.deepcopy(net).double()
-    _, exact = gradients(double, double, x.double())
-    off = []
-    for own, forward in ((net, net), (fused, FusedNet(fused))):
-        with torch.autocast("cpu", torch.bfloat16):
-            own.zero_grad()
-            out = forward(x)
-        assert out.dtype == torch.bfloat16
-        (out.float() * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
-        found = {name: value.grad for name, value in own.named_parameters() if value.grad is not None}
-        assert {gradient.dtype for gradient in found.values()} == {torch.float32}
+def test_in_bfloat16_it_is_as_near_to_the_exact_gradient_as_pytorch_is():
+    """Both round each activation there and back, if not at the same places; gradients come in float32."""
+    off = {"plain": 0.0, "fused": 0.0}
+    for seed in (0, 1, 2):
+        net = trained_a_little(models.resnet9(width=4, seed=seed))
+        fused, double, x = copy.deepcopy(net), copy.deepcopy(net).double(), images(8, dtype=torch.float32)
+        _, exact = gradients(double, double, x.double())
         kept = [name for name in exact if not name.endswith(".0.bias")]
-        off.append(torch.stack([(found[name] - exact[name]).norm() / exact[name].norm() for name in kept]))
-    assert off[1].mean() < off[0].mean()
-    # An epsilon for each of eight layers, there and back, with their normalisations' amplification.
-    assert off[1].max() < 16 * 8 * torch.finfo(torch.bfloat16).eps
+        for which, own, forward in (("plain", net, net), ("fused", fused, FusedNet(fused))):
+            with torch.autocast("cpu", torch.bfloat16):
+                out = forward(x)
+            assert out.dtype == torch.bfloat16
+            (out.float() * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+            found = {name: value.grad for name, value in own.named_parameters() if value.grad is not None}
+            assert {gradient.dtype for gradient in found.values()} == {torch.float32}
+            off[which] += sum(float((found[name] - exact[name]).square().sum()) for name in kept)
+    assert 0 < off["fused"] < 2**2 * off["plain"]  # squares of errors of the same order
 
 
 def test_an_error_on_the_way_leaves_no_weights_behind():
