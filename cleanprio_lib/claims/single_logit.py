@@ -13,8 +13,10 @@ from cleanprio_lib.runs import Recorded
 RELATIVE_ERROR = {"float32": 1e-5, "float64": 1e-10}
 CLASSES = 10
 OPPOSITE, OPPOSITE_COSINE = 175.0, -0.99
-CLEAN_PART, NOISY_PART = 0.03, 0.1  # relative distance from equation 14, mean over logits
-ALL_LOGITS, ONE_LOGIT = 0.05, 0.3  # the same of the ratio
+# Relative distances from equation 14, of the noisy coefficient on average over logits.
+CLEAN_PART, NOISY_PART = 0.03, 0.1
+ALL_LOGITS, ONE_LOGIT = 0.05, 0.3  # of the ratio; the second also of the noisy coefficient
+SINGLE = "single logits of all seeds"
 ORTHOGONAL_PART = 0.3  # of the other subset's gradient: the sine of its angle
 
 
@@ -37,15 +39,18 @@ def _sec_5_clean(run: Recorded) -> tuple[Measured, ...]:
 
 def _eq_14(run: Recorded) -> tuple[Measured, ...]:
     level = run.settings["level"]
-    by_seed = run.frame.groupby("seed")
-    clean = by_seed.clean_part.mean() / (1 - level) - 1
-    noisy = by_seed.noisy_part.mean() / (-level / (CLASSES - 1)) - 1
+    off = run.frame.set_index("seed")[["clean_part", "noisy_part"]] / [1 - level, -level / (CLASSES - 1)] - 1
+    clean, noisy = (
+        "coefficient of g_clean on ĝ / (1 − δ) − 1",
+        "coefficient of g_noise on ĝ / (−δ/(C − 1)) − 1",
+    )
     return (
-        _around_0("coefficient of g_clean on ĝ / (1 − δ) − 1, mean over logits", clean, CLEAN_PART),
-        _around_0("coefficient of g_noise on ĝ / (−δ/(C − 1)) − 1, mean over logits", noisy, NOISY_PART),
+        _around_0(f"{clean}, {SINGLE}", off.clean_part, CLEAN_PART),
+        _around_0(f"{noisy}, mean over logits", off.noisy_part.groupby("seed").mean(), NOISY_PART),
+        _around_0(f"{noisy}, {SINGLE}", off.noisy_part, ONE_LOGIT),
         below(
             "largest cos(g_noise, g_clean) of a logit",
-            by_seed.cosine.max(),
+            run.frame.groupby("seed").cosine.max(),
             OPPOSITE_COSINE,
             f"−1 (below {OPPOSITE_COSINE:g})",
         ),
@@ -59,7 +64,7 @@ def _eq_14_ratio(run: Recorded) -> tuple[Measured, ...]:
         _around_0(
             f"‖g_clean‖/‖g_noise‖ / {wanted:g} − 1, mean over logits", off.groupby("seed").mean(), ALL_LOGITS
         ),
-        _around_0(f"‖g_clean‖/‖g_noise‖ / {wanted:g} − 1, single logits", off, ONE_LOGIT),
+        _around_0(f"‖g_clean‖/‖g_noise‖ / {wanted:g} − 1, {SINGLE}", off, ONE_LOGIT),
     )
 
 
@@ -69,21 +74,21 @@ def _fig_10(run: Recorded) -> tuple[Measured, ...]:
     sums = DEGREES * frame.pivot(index=["seed", "class"], columns="subset", values="subset_angle")
     return (
         _mirrored(frame),
-        above("angle of g_noise with g_clean (°)", sums.noisy, OPPOSITE, f"above {OPPOSITE:g}"),
+        above(f"angle of g_noise with g_clean (°), {SINGLE}", sums.noisy, OPPOSITE, f"above {OPPOSITE:g}"),
         above(
-            "5% quantile of other − 95% quantile of clean (°)",
+            f"5% quantile of other − 95% quantile of clean (°), {SINGLE}",
             table["q05", "other"] - table["q95", "clean"],
             0,
             "above 0",
         ),
         above(
-            "5% quantile of noisy − 95% quantile of other (°)",
+            f"5% quantile of noisy − 95% quantile of other (°), {SINGLE}",
             table["q05", "noisy"] - table["q95", "other"],
             0,
             "above 0",
         ),
         above(
-            "sin of g_other's angle with g_clean",
+            f"sin of g_other's angle with g_clean, {SINGLE}",
             np.sin(np.radians(sums.other)),
             ORTHOGONAL_PART,
             f"above {ORTHOGONAL_PART:g}",
@@ -92,7 +97,7 @@ def _fig_10(run: Recorded) -> tuple[Measured, ...]:
 
 
 def _mirrored(frame: pd.DataFrame) -> Measured:
-    """Whether noisy histograms are the clean ones turned round: means that add up to 180°.
+    """Whether noisy histograms are the clean ones turned round: means that add up to 180°, at every logit.
 
     Up to sampling: five standard errors of the two means, for fifty pairs of them at once.
     """
@@ -102,7 +107,7 @@ def _mirrored(frame: pd.DataFrame) -> Measured:
     room = 5 * DEGREES * np.sqrt(errors[0] + errors[1])
     words = f"0 ± five standard errors ({room.min():.2g} to {room.max():.2g})"
     return Measured(
-        "mean θ_g, clean + noisy − 180° (°)",
+        f"mean θ_g, clean + noisy − 180° (°), {SINGLE}",
         off.mean(),
         off.min(),
         off.max(),

@@ -104,7 +104,7 @@ def over_epochs(
 
 
 def words_over_epochs(frame: pd.DataFrame, panels: Sequence[Panel], *, stops: pd.DataFrame | None) -> str:
-    """Alt text for `over_epochs`: every curve at its start, at the early stopping point and at its end."""
+    """Alt text for `over_epochs`: every curve at its start, at the early stopping point and where it ends."""
     by_epoch = of_every_seed(frame).groupby("epoch")
     sentences = []
     for panel in panels:
@@ -114,7 +114,7 @@ def words_over_epochs(frame: pd.DataFrame, panels: Sequence[Panel], *, stops: pd
             moments = [f"{_short(mean.iloc[0])} at the start"]
             if stops is not None:
                 moments.append(f"{_short(stops[column].mean())} at the early stopping point")
-            moments.append(f"{_short(mean.iloc[-1])} at the end")
+            moments.append(f"{_short(mean.iloc[-1])} where it ends")
             sentences.append(f"{panel.y_label}, {label}: {', '.join(moments)}.")
     return " ".join(sentences)
 

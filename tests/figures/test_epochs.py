@@ -248,12 +248,12 @@ def test_words_are_the_numbers_of_every_curve(frame):
     stops = early_stopping.oracle(frame)
     # Means over the seeds, each at its own stop: .5 − .04 · 17/3, .5 + .01 · (16 + 25 + 64)/3, −.4 · 17/3.
     assert words_over_epochs(frame, [RESIDUALS, gains], stops=stops) == (
-        "mean residual, clean: 0.44 at the start, 0.27 at the early stopping point, 0.14 at the end. "
-        "mean residual, noisy: 0.50 at the start, 0.85 at the early stopping point, 1.07 at the end. "
-        "gain, noisy gain: 0.00 at the start, −2.27 at the early stopping point, −4.00 at the end."
+        "mean residual, clean: 0.44 at the start, 0.27 at the early stopping point, 0.14 where it ends. "
+        "mean residual, noisy: 0.50 at the start, 0.85 at the early stopping point, 1.07 where it ends. "
+        "gain, noisy gain: 0.00 at the start, −2.27 at the early stopping point, −4.00 where it ends."
     )
     assert words_over_epochs(frame, [gains], stops=None) == (
-        "gain, noisy gain: 0.00 at the start, −4.00 at the end."
+        "gain, noisy gain: 0.00 at the start, −4.00 where it ends."
     )
 
 
@@ -262,5 +262,6 @@ def test_words_admit_what_is_not_defined(frame):
     stops = early_stopping.oracle(frame).assign(ratio=np.nan)
     panel = Panel(["ratio"], "ratio", roles={"ratio": "both"})
     assert words_over_epochs(frame, [panel], stops=stops) == (
-        "ratio, geometric mean: 1.46 at the start, not defined at the early stopping point, 1.10 at the end."
+        "ratio, geometric mean: 1.46 at the start, not defined at the early stopping point, "
+        "1.10 where it ends."
     )
