@@ -114,6 +114,11 @@ def _setting(settings: dict[str, Any], source: str) -> str:
         return source
     images = f"{settings['train_samples']:,}" if "train_samples" in settings else "all"
     of = " of {} and {}".format(*settings["classes"]) if "classes" in settings else ""
+    measured = training.get("measured", np.inf)
+    if measured < settings.get("train_samples", np.inf):
+        of += f" (measured on {measured:,} of them)"
+    if "test_samples" in settings:
+        of += f" and {settings['test_samples']:,} test images"
     rate = f"η = {training['learning_rate']:g}"
     steps = (
         f"epochs of SGD (batch {training['batch_size']}, {rate})"

@@ -180,6 +180,11 @@ def _facts(**training):
             _facts(batch_size=None, epochs=2_000, learning_rate=0.1),
             "MNIST, all training images of 7 and 9, 2,000 steps of gradient descent (η = 0.1), one seed",
         ),
+        (
+            _facts(batch_size=256, measured=4_000),
+            "MNIST, all training images of 7 and 9 (measured on 4,000 of them), 800 epochs of SGD "
+            "(batch 256, η = 0.01), one seed",
+        ),
     ],
 )
 def test_recorded_runs_say_their_images_classes_and_steps(facts, words):
@@ -206,9 +211,19 @@ def test_recorded_measurements_without_training_say_their_data(stand_in):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("fig-05-mnist-7v9", "1,000 training images of 7 and 9, 90 epochs of SGD (batch 64, η = 0.03)"),
-        ("thm-4.5-wide", "500 training images of 7 and 9, 200 steps of gradient descent (η = 0.03)"),
-        ("fig-01-mnist-cnn", "1,500 training images, 18 epochs of SGD (batch 32, η = 0.1)"),
+        (
+            "fig-05-mnist-7v9",
+            "1,000 training images of 7 and 9, 90 epochs of SGD (batch 64, η = 0.03)",
+        ),
+        (
+            "thm-4.5-wide",
+            "500 training images of 7 and 9, 200 steps of gradient descent (η = 0.03)",
+        ),
+        (
+            "fig-01-mnist-cnn",
+            "1,500 training images (measured on 500 of them) and 1,000 test images, 18 epochs of SGD "
+            "(batch 32, η = 0.1)",
+        ),
     ],
 )
 def test_live_runs_say_their_images_classes_and_steps(stand_in, name, words):

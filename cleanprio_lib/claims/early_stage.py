@@ -304,7 +304,7 @@ CLAIMS = (
     ),
     _claim(
         "prop-4.2-exact",
-        "In each class, a step on noisy labels is one on true labels with learning rate (1 − δ)(1 − α_t)η.",
+        "A class's step on noisy labels goes (1 − δ)(1 − α_t) times as far along ĝ as one on true labels.",
         "this book, in place of equation 12",
         _RUN,
         _prop_4_2_exact,

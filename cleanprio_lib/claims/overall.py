@@ -115,7 +115,8 @@ CLAIMS = (
     Claim(
         "abstract-no-impact",
         "In the early stage the clean subset decides the update's direction, and the noisy subset has "
-        "minimal to no impact on the update.",
+        "minimal to no impact on the update: neither on its direction nor on its length (of which footnote 1 "
+        "says the contrary), nor on the net's speed.",
         "Abstract",
         ("fig-05-mnist-7v9", "sec-4.1-true-labels"),
         early_stopping.ORACLE,
