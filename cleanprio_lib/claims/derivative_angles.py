@@ -189,7 +189,7 @@ CLAIMS = (
         id="sec1-a",
         statement="Derivatives ∇h of samples of one true class are on average closer in direction than those "
         "of two classes; of two clusters, pair by pair.",
-        where="Section 1",
+        where="Section 1, of the part of a gradient that the label does not decide",
         experiments=("sec-1-class-angles",),
         rule=None,
         measure=_sec_1_a,
