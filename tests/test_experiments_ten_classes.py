@@ -21,6 +21,17 @@ def test_mnist_is_figure_1_with_gradients():
     assert paper.gradients
 
 
+@pytest.mark.parametrize("scale", experiments.SCALES)
+def test_small_steps_differ_from_figure_7_in_the_steps_alone(scale):
+    small, figure_7 = (
+        experiments.settings_of(name, scale) for name in ("fig-08-small-steps", "fig-07-mnist")
+    )
+    steps = {"learning_rate": figure_7.training.learning_rate, "epochs": figure_7.training.epochs}
+    same = dataclasses.replace(small, training=dataclasses.replace(small.training, **steps))
+    assert same == figure_7
+    assert small.training.learning_rate < figure_7.training.learning_rate
+
+
 def test_cifar_has_the_papers_setting():
     paper = experiments.settings_of("fig-07-cifar10", "paper")
     assert (paper.dataset, paper.level, paper.model) == ("cifar10", 0.4, "resnet9")
@@ -30,7 +41,7 @@ def test_cifar_has_the_papers_setting():
     assert (laptop.train_samples, laptop.training.batch_size) == (None, 128)
 
 
-@pytest.mark.parametrize("name", ["fig-07-mnist", "fig-07-cifar10"])
+@pytest.mark.parametrize("name", ["fig-07-mnist", "fig-08-small-steps", "fig-07-cifar10"])
 def test_ten_classes_build_and_are_measured_logit_by_logit(name):
     settings = experiments.settings_of(name, "quick")
     split = data.load(settings.dataset, origin="stand-in")
@@ -39,7 +50,7 @@ def test_ten_classes_build_and_are_measured_logit_by_logit(name):
     model = experiments.build_model(settings, task, seed=1)
     assert model(task.x[:3]).shape == (3, 10)
     convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-    assert convolutions[0].out_channels == {"fig-07-mnist": 32, "fig-07-cifar10": 8}[name]
+    assert convolutions[0].out_channels == {"mnist": 32, "cifar10": 8}[settings.dataset]
     weights, again = (
         nn.utils.parameters_to_vector(experiments.build_model(settings, task, seed=1).parameters())
         for _ in range(2)

@@ -103,6 +103,7 @@ BOOK = (
     Listed("eq-10-exact", "this book, in place of equation 10", EARLY, "eq-10"),
     Listed("prop-4.2-exact", "this book, in place of equation 12", EARLY, "eq-10"),
     Listed("smoothed-direction", "this book, in place of proposition 4.2", EARLY, "prop-4-2", errata=(2,)),
+    Listed("fig-8-small-steps", "this book, figure 8, left, with smaller steps", MNIST, "small-steps"),
     Listed("ratio-by-level", "equation 14, at the levels of figure 13", SWEEPS, "by-level"),
     Listed("ratio-law", "this book", SWEEPS, "collapse-two-classes"),
     Listed("kernel-curve", "beyond the paper", KERNELS, "solved"),

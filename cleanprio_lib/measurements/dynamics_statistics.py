@@ -128,6 +128,26 @@ def largest_step(frame: pd.DataFrame, column: str) -> pd.Series:
     return frame.sort_values(["seed", "epoch"]).groupby("seed")[column].apply(lambda own: own.diff().max())
 
 
+def unsteadiness(frame: pd.DataFrame, column: str) -> pd.Series:
+    r"""For each seed, how far a positive column's logarithm goes up and down from record to record.
+
+    Each record but the first and the last is held against the mean of its two neighbours, which takes away
+    what rises or falls evenly. If $\log q_i$ is a straight line and independent deviations of one variance,
+    then $\log q_i - (\log q_{i-1} + \log q_{i+1})/2$ has $3/2$ of that variance.
+
+    Args:
+        frame: a row for each (seed, epoch), epochs evenly spaced.
+        column: of the frame, positive.
+
+    Returns:
+        Standard deviations by seed, in units of $\log q$; NaN for a seed of fewer than three records.
+    """
+    ordered = frame.sort_values(["seed", "epoch"])
+    logs = np.log(ordered[column]).groupby(ordered.seed)
+    off = ordered[column].map(np.log) - (logs.shift(1) + logs.shift(-1)) / 2
+    return np.sqrt((off**2).groupby(ordered.seed).mean() / 1.5)
+
+
 def turns(frame: pd.DataFrame) -> pd.DataFrame:
     r"""When each seed's curves turn: recorded epochs, a row for each seed (the index).
 

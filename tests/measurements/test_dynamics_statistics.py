@@ -53,6 +53,32 @@ def classes():
     )
 
 
+def test_unsteadiness_of_a_straight_line_is_nothing_and_of_a_zigzag_by_hand(frame):
+    e = np.arange(6)
+    zigzag = np.exp([0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    made = pd.concat(
+        [
+            pd.DataFrame({"seed": 3, "epoch": e, "q": 7 * 0.8**e}),
+            pd.DataFrame({"seed": 5, "epoch": 10 * e, "q": zigzag * 0.5**e}),
+            pd.DataFrame({"seed": 6, "epoch": e[:2], "q": [1.0, 2.0]}),
+        ]
+    ).sample(frac=1, random_state=1)
+    found = statistics.unsteadiness(made, "q")
+    assert found[3] == pytest.approx(0, abs=1e-12)
+    assert found[5] == pytest.approx(1 / math.sqrt(1.5))
+    assert math.isnan(found[6])
+
+
+def test_unsteadiness_is_the_deviation_around_a_trend():
+    count, sigma = 40_000, 0.3
+    e = np.arange(count)
+    q = np.exp(1 - 1e-4 * e + sigma * np.random.default_rng(4).standard_normal(count))
+    found = statistics.unsteadiness(pd.DataFrame({"seed": 0, "epoch": e, "q": q}), "q")[0]
+    # Squares of neighbouring differences correlate: var of their mean is 2 s⁴ (1 + 2 (4/9 + 1/36)) / n.
+    bound = 5 * math.sqrt(2 * (1 + 2 * (4 / 9 + 1 / 36)) / count) / 2
+    assert found == pytest.approx(sigma, rel=bound)
+
+
 def test_gradients_that_point_the_same_way_have_no_factor_in_the_paper(classes):
     """A mask that is not that of the noise makes α negative: a claim judges that and does not stumble."""
     turned = classes.assign(alpha_0=[-1.2, -0.5, 0.3], alpha_1=[-0.3, 0.2, 0.3])
