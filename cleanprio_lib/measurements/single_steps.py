@@ -101,15 +101,6 @@ def _ratio(net: nn.Module, task: Task) -> float:
 def _task(settings: StepSettings, split: data.Split, seed: int) -> Task:
     chosen = slice(settings.train_samples)
     labels = noise.uniform(split.y_train[chosen], settings.level, num_classes=split.num_classes, seed=seed)
-    x, x_test = (
-        torch.from_numpy(images[:, None]).float().div_(255).contiguous(memory_format=torch.channels_last)
-        for images in (split.x_train[chosen], split.x_test)
-    )
-    return Task(
-        x=x,
-        given=torch.from_numpy(labels.given),
-        true=torch.from_numpy(labels.true),
-        x_test=x_test,
-        y_test=torch.from_numpy(split.y_test.astype(np.int64)),
-        num_classes=split.num_classes,
-    )
+    x = torch.from_numpy(split.x_train[chosen, None]).float().div_(255)
+    x, true = x.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels.true)
+    return Task(x, torch.from_numpy(labels.given), true, x[:0], true[:0], split.num_classes)
